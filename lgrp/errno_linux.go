@@ -1,0 +1,5 @@
+package lgrp
+
+import "syscall"
+
+var moreTransientErrors = []error{syscall.ENONET}

@@ -1,0 +1,5 @@
+//go:build race
+
+package lgrp_test
+
+const raceEnabled = true
