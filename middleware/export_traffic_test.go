@@ -1,0 +1,43 @@
+package middleware
+
+import (
+	"net"
+	"time"
+
+	"github.com/listengroup/listengroup/lgrp"
+)
+
+// KernelTraffic shows what the kernel says of nc. ok is false where it cannot
+// be asked.
+func KernelTraffic(nc net.Conn) (read, written uint64, unread, ok bool) {
+	k, ok := watchKernel(nc)
+	if !ok {
+		return 0, 0, false, false
+	}
+	t, ok := k.now()
+	return t.read, t.written, t.unread, ok
+}
+
+// IdleFor says whether an IdleTimer that has watched nc for an hour, in which
+// meanwhile happened, would find it idle for d now.
+func IdleFor(nc net.Conn, d time.Duration, meanwhile func()) bool {
+	w := &idleConn{t: NewIdleTimer(d), c: new(lgrp.AnyConn), begun: time.Now().Add(-time.Hour)}
+	w.watch(nc)
+	w.start(time.Hour)
+	defer w.stop()
+	meanwhile()
+	return w.idleFor(d)
+}
+
+// TooSlow says whether a RateFloor of n bytes a second, whose window is over,
+// would find the peer of nc, from which somebody has been reading and by whom
+// meanwhile happened, too slow.
+func TooSlow(nc net.Conn, n int64, meanwhile func()) bool {
+	r := &rateConn{f: NewRateFloor(n, &MinRateOptions{Window: time.Second}), c: new(lgrp.AnyConn), begun: time.Now().Add(-time.Second)}
+	r.watch(nc)
+	r.waiting = true
+	r.start()
+	defer r.stop()
+	meanwhile()
+	return r.tooSlow(n)
+}
