@@ -1,0 +1,396 @@
+package testkit_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/listengroup/listengroup/testkit"
+)
+
+// bad is a connection that does one thing wrong: what is set is done instead.
+type bad struct {
+	*testkit.Conn
+	read     func(c *testkit.Conn, b []byte) (int, error)
+	write    func(c *testkit.Conn, b []byte) (int, error)
+	deadline func(c *testkit.Conn, t time.Time) error // for reading and writing
+	close    func(c *testkit.Conn) error
+	half     func(c *testkit.Conn) error
+	addr     net.Addr
+	nowhere  bool // its address is nil
+}
+
+func (c *bad) Read(b []byte) (int, error) {
+	if c.read != nil {
+		return c.read(c.Conn, b)
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *bad) Write(b []byte) (int, error) {
+	if c.write != nil {
+		return c.write(c.Conn, b)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *bad) SetDeadline(t time.Time) error {
+	if c.deadline != nil {
+		return c.deadline(c.Conn, t)
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *bad) SetReadDeadline(t time.Time) error {
+	if c.deadline != nil {
+		return c.deadline(c.Conn, t)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *bad) SetWriteDeadline(t time.Time) error {
+	if c.deadline != nil {
+		return c.deadline(c.Conn, t)
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *bad) Close() error {
+	if c.close != nil {
+		return c.close(c.Conn)
+	}
+	return c.Conn.Close()
+}
+
+func (c *bad) CloseWrite() error {
+	if c.half != nil {
+		return c.half(c.Conn)
+	}
+	return c.Conn.CloseWrite()
+}
+
+func (c *bad) CloseRead() error {
+	if c.half != nil {
+		return c.half(c.Conn)
+	}
+	return c.Conn.CloseRead()
+}
+
+func (c *bad) LocalAddr() net.Addr {
+	if c.addr != nil || c.nowhere {
+		return c.addr
+	}
+	return c.Conn.LocalAddr()
+}
+
+// as answers one error in place of another, without its addresses.
+func as(old, err error) func(c *testkit.Conn, b []byte) (int, error) {
+	return func(c *testkit.Conn, b []byte) (int, error) {
+		n, got := c.Read(b)
+		if errors.Is(got, old) {
+			got = err
+		}
+		return n, got
+	}
+}
+
+// Each connection here does one thing wrong and breaks the laws about that, and no others.
+func TestConnLawsSeeEachMistake(t *testing.T) {
+	if testing.Short() {
+		t.Skip("every law for every mistake; TestConnLaws shows with net.Pipe that the suite fails")
+	}
+	for name, test := range map[string]struct {
+		make   func(c *testkit.Conn) *bad
+		breaks string
+	}{
+		"changes bytes": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Read(b)
+				for i := range n {
+					b[i] &= 0x7f
+				}
+				return n, err
+			}}
+		}, "BytesArrive"},
+		"loses what does not fit": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				if len(b) == 0 {
+					return c.Read(b)
+				}
+				all := make([]byte, max(len(b), 4))
+				n, err := c.Read(all)
+				return copy(b, all[:n]), err
+			}}
+		}, "SmallReads UnreadDataResets PastDeadline"},
+		"writes later": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, write: func(c *testkit.Conn, b []byte) (int, error) {
+				if len(b) != len("before") {
+					return c.Write(b)
+				}
+				time.AfterFunc(time.Second, func() { _, _ = c.Write(b) })
+				return len(b), nil
+			}}
+		}, "WriteCopies"},
+		"changes what it is given": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, write: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Write(b)
+				if len(b) == len("before") {
+					clear(b)
+				}
+				return n, err
+			}}
+		}, "WriteCopies"},
+		"mixes writes": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, write: func(c *testkit.Conn, b []byte) (n int, err error) {
+				if len(b) != 1000 {
+					return c.Write(b)
+				}
+				for n < len(b) && err == nil {
+					_, err = c.Write(b[n : n+100])
+					n += 100
+					time.Sleep(time.Millisecond)
+				}
+				return n, err
+			}}
+		}, "WritesDoNotMix"},
+		"waits for an empty read":  {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: orWait((*testkit.Conn).Read)} }, "EmptyReadReturns OwnCloseIsErrClosed"},
+		"waits for an empty write": {func(c *testkit.Conn) *bad { return &bad{Conn: c, write: orWait((*testkit.Conn).Write)} }, "EmptyWriteReturns"},
+		"has another address":      {func(c *testkit.Conn) *bad { return &bad{Conn: c, addr: &net.TCPAddr{Port: 1}} }, "AddressesMirror ErrorsCarryAddresses"},
+		"has no address":           {func(c *testkit.Conn) *bad { return &bad{Conn: c, nowhere: true} }, "AddressesMirror ErrorsCarryAddresses"},
+		"answers bare errors":      {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(net.ErrClosed, net.ErrClosed)} }, "ErrorsCarryAddresses"},
+		"answers nil addresses": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: as(net.ErrClosed, &net.OpError{Op: "read", Err: net.ErrClosed})}
+		}, "ErrorsCarryAddresses"},
+		"is reset instead of closed": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, close: (*testkit.Conn).Reset}
+		}, "CloseDelivers PeerCloseEndsRead PeerCloseBreaksWrites DeadlineAfterPeerClosed WriteDeadline"},
+		"closes as often as told": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, close: func(c *testkit.Conn) error { _ = c.Close(); return nil }}
+		}, "CloseOnce ResetIsECONNRESET"},
+		"takes its own Close for the peer's": {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(net.ErrClosed, io.EOF)} },
+			"OwnCloseIsErrClosed CloseEndsRead ErrorsCarryAddresses"},
+		"does not know resets": {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(syscall.ECONNRESET, io.EOF)} },
+			"UnreadDataResets ResetIsECONNRESET"},
+		"has a half-close that does nothing": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, half: func(*testkit.Conn) error { return nil }}
+		}, "HalfClose CloseRead"},
+		"has no deadlines": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, deadline: func(c *testkit.Conn, _ time.Time) error {
+				if c.IsClosed() {
+					return net.ErrClosed
+				}
+				return nil
+			}}
+		}, "PastDeadline ReadDeadline WriteDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		"has one deadline": {func(c *testkit.Conn) *bad { return &bad{Conn: c, deadline: (*testkit.Conn).SetDeadline} }, "DeadlinesAreSeparate"},
+		"has deadlines a second late": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, deadline: func(c *testkit.Conn, t time.Time) error {
+				if t.After(time.Now()) {
+					t = t.Add(time.Second)
+				}
+				return c.SetDeadline(t)
+			}}
+		}, "ReadDeadline WriteDeadline DeadlineCanBeExtended DeadlinesAreSeparate"},
+		"has deadlines that are no timeouts": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Read(b)
+				if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+					err = errInjected
+				}
+				return n, err
+			}}
+		}, "PastDeadline ReadDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.TestConn(t, func(t testkit.TB) (net.Conn, net.Conn) {
+				a, b := testkit.NewConnPair(t)
+				return test.make(a), test.make(b)
+			}, &testkit.LawOptions{Deviations: deviations(test.breaks)})
+		})
+	}
+}
+
+func orWait(f func(c *testkit.Conn, b []byte) (int, error)) func(c *testkit.Conn, b []byte) (int, error) {
+	return func(c *testkit.Conn, b []byte) (int, error) {
+		if len(b) == 0 {
+			select {}
+		}
+		return f(c, b)
+	}
+}
+
+func deviations(laws string) map[string]string {
+	d := map[string]string{}
+	for _, law := range strings.Fields(laws) {
+		d[law] = "on purpose"
+	}
+	return d
+}
+
+// badDoor is a listener that does one thing wrong.
+type badDoor struct {
+	*testkit.Listener
+	accept   func(l *testkit.Listener) (net.Conn, error)
+	close    func(l *testkit.Listener) error
+	deadline func(l *testkit.Listener, t time.Time) error
+	addr     net.Addr
+}
+
+func (d *badDoor) Accept() (net.Conn, error) {
+	if d.accept != nil {
+		return d.accept(d.Listener)
+	}
+	return d.Listener.Accept()
+}
+
+func (d *badDoor) Close() error {
+	if d.close != nil {
+		return d.close(d.Listener)
+	}
+	return d.Listener.Close()
+}
+
+func (d *badDoor) SetDeadline(t time.Time) error {
+	if d.deadline != nil {
+		return d.deadline(d.Listener, t)
+	}
+	return d.Listener.SetDeadline(t)
+}
+
+func (d *badDoor) Addr() net.Addr {
+	if d.addr != nil {
+		return d.addr
+	}
+	return d.Listener.Addr()
+}
+
+func TestListenerLawsSeeEachMistake(t *testing.T) {
+	if testing.Short() {
+		t.Skip("every law for every mistake")
+	}
+	type dial = func(ctx context.Context) (net.Conn, error)
+	var mu sync.Mutex
+	for name, test := range map[string]struct {
+		make   func(t testkit.TB, l *testkit.Listener) (net.Listener, dial)
+		breaks string
+	}{
+		"has another address": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, addr: &net.TCPAddr{Port: 1}}, nil
+		}, "AddrIsDialed"},
+		"answers EOF when it is closed": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if errors.Is(err, net.ErrClosed) {
+					err = io.EOF
+				}
+				return nc, err
+			}}, nil
+		}, "ConcurrentAccepts CloseEndsAccept ClosedStaysClosed"},
+		"can be closed twice": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, close: func(l *testkit.Listener) error { _ = l.Close(); return nil }}, nil
+		}, "ClosedStaysClosed"},
+		"does not close": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, close: func(l *testkit.Listener) error { return nil }}, nil
+		}, "ConcurrentAccepts CloseEndsAccept ClosedStaysClosed CloseRefusesDials CloseResetsUnaccepted"},
+		"closes what nobody accepted in order": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, close: func(l *testkit.Listener) error {
+				for l.Pending() > 0 {
+					if nc, err := l.AcceptQueued(); err == nil {
+						_ = nc.Close()
+					}
+				}
+				return l.Close()
+			}}, nil
+		}, "CloseResetsUnaccepted"},
+		"closes what it has accepted": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var accepted []net.Conn
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					accepted = append(accepted, nc)
+				}
+				return nc, err
+			}, close: func(l *testkit.Listener) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, nc := range accepted {
+					_ = nc.Close()
+				}
+				return l.Close()
+			}}, nil
+		}, "AcceptedOutliveClose"},
+		"accepts the last one first": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var stack []net.Conn
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				for l.Pending() > 0 {
+					if nc, err := l.AcceptQueued(); err == nil {
+						stack = append(stack, nc)
+					}
+				}
+				if len(stack) == 0 {
+					return l.Accept()
+				}
+				nc := stack[len(stack)-1]
+				stack = stack[:len(stack)-1]
+				return nc, nil
+			}}, nil
+		}, "AcceptInOrder AcceptPastDeadline"},
+		"needs an Accept to dial": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			turn := make(chan struct{})
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+					select {
+					case turn <- struct{}{}:
+					case <-time.After(time.Hour):
+					}
+					return l.Accept()
+				}}, func(ctx context.Context) (net.Conn, error) {
+					if l.Pending() == 0 {
+						<-turn
+					}
+					return l.Dial()
+				}
+		}, "AcceptConnects AddrIsDialed AcceptInOrder DialDoesNotNeedAccept CloseRefusesDials CloseResetsUnaccepted AcceptedOutliveClose DialKeepsToItsContext AcceptDeadline AcceptPastDeadline"},
+		"dials whatever the context": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return l, func(context.Context) (net.Conn, error) { return l.Dial() }
+		}, "DialKeepsToItsContext"},
+		"connects to somebody else": {func(t testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return l, func(ctx context.Context) (net.Conn, error) {
+				if _, err := l.DialContext(ctx, "", ""); err != nil {
+					return nil, err
+				}
+				a, _ := testkit.NewConnPair(t)
+				return a, nil
+			}
+		}, "AcceptConnects AcceptInOrder DialDoesNotNeedAccept CloseResetsUnaccepted AcceptedOutliveClose"},
+		"has no deadline": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, deadline: func(*testkit.Listener, time.Time) error { return nil }}, nil
+		}, "AcceptDeadline AcceptPastDeadline DeadlineReachesWaitingAccept"},
+		"has a deadline a second late": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, deadline: func(l *testkit.Listener, t time.Time) error {
+				if t.After(time.Now()) {
+					t = t.Add(time.Second)
+				}
+				return l.SetDeadline(t)
+			}}, nil
+		}, "AcceptDeadline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.TestListener(t, func(t testkit.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
+				l := testkit.Listen(t)
+				ln, dial := test.make(t, l)
+				if dial == nil {
+					dial = func(ctx context.Context) (net.Conn, error) { return l.DialContext(ctx, "", "") }
+				}
+				return ln, dial
+			}, &testkit.LawOptions{Deviations: deviations(test.breaks)})
+		})
+	}
+}

@@ -1,0 +1,127 @@
+package testkit_test
+
+import (
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/listengroup/listengroup/testkit"
+)
+
+var memory = []testkit.Transport{testkit.Buffered(0, 0), testkit.Pipe(), testkit.Buffered(10, time.Second)}
+
+// going are tests that go wrong. They run in a process of their own, whose output is looked at.
+var going = map[string]func(t *testing.T){
+	"leak": func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) {
+			go func() { select {} }()
+		})
+		t.Log("the test went on")
+	},
+	"deadlock": func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) { <-make(chan int) })
+		t.Log("the test went on")
+	},
+	"stopped clock": func(t *testing.T) {
+		testkit.WatchFaster(t)
+		var mu sync.Mutex
+		mu.Lock()
+		testkit.Bubble(t, func(t *testing.T) {
+			go mu.Lock()
+			time.Sleep(time.Second)
+		})
+		t.Log("the test went on")
+	},
+	"fatal": func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) {
+			go func() { select {} }()
+			t.Fatal("the reason")
+		})
+		t.Log("the test went on")
+	},
+	"spin": func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) {
+			ln := testkit.Listen(t)
+			ln.SetAcceptError(os.ErrPermission)
+			go spin(ln.Accept)
+			time.Sleep(time.Second)
+			ln.Close()
+		})
+		t.Log("the test went on")
+	},
+	"spin on a closed listener": func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) {
+			ln := testkit.Listen(t)
+			ln.Close()
+			go spin(ln.Accept)
+		})
+		t.Log("the test went on")
+	},
+}
+
+func spin[T any](accept func() (T, error)) {
+	for {
+		accept()
+	}
+}
+
+func TestGoingWrong(t *testing.T) {
+	if name := os.Getenv("TESTKIT_GOING_WRONG"); name != "" {
+		going[name](t)
+		return
+	}
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	tests := []struct {
+		name      string
+		want, not []string
+	}{
+		{"leak", []string{"bubble_test.go:", "1 leaked goroutine(s), still waiting 2m0s after the test", "testkit_test.init.func1.1.1", "the test went on"}, nil},
+		{"deadlock", []string{"deadlock: all goroutines in bubble are blocked", "chan receive", "testkit_test.init.func2.1"}, []string{"the test went on"}},
+		{"stopped clock", []string{"clock is stopped", "sync.(*Mutex).Lock"}, []string{"the test went on", "sleep"}},
+		{"fatal", []string{"the reason", "1 leaked goroutine(s)"}, nil},
+		{"spin", []string{"an accept loop on 192.0.2.1:1001 does not back off: 10000 calls of Accept within 1s", "permission denied"}, []string{"leaked"}},
+		{"spin on a closed listener", []string{"does not back off", "use of closed network connection"}, []string{"leaked"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestGoingWrong$", "-test.v")
+			cmd.Env = append(os.Environ(), "TESTKIT_GOING_WRONG="+tt.name)
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit, "%s", out)
+			require.Equal(t, 1, exit.ExitCode(), "%s", out)
+			require.Contains(t, string(out), "--- FAIL: TestGoingWrong", "an ordinary failure")
+			require.NotContains(t, string(out), "panic:")
+			for _, want := range tt.want {
+				require.Contains(t, string(out), want)
+			}
+			for _, not := range tt.not {
+				require.NotContains(t, string(out), not)
+			}
+		})
+	}
+}
+
+func TestGoroutinesGetTimeToFinish(t *testing.T) {
+	finished := false
+	testkit.Bubble(t, func(t *testing.T) {
+		go func() {
+			<-t.Context().Done()
+			time.Sleep(time.Minute)
+			finished = true
+		}()
+	})
+	require.True(t, finished)
+}
+
+func TestSkipInBubble(t *testing.T) {
+	ran := t.Run("skip", func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) { t.Skip() })
+	})
+	require.True(t, ran)
+}

@@ -1,0 +1,90 @@
+package testkit
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+var longAgo = time.Unix(1, 0)
+
+var deadlineLaws = []law[*ends]{
+	{"PastDeadline", "Past its deadline a call fails with os.ErrDeadlineExceeded, a net.Error with Timeout, even if it could go on; the bytes are there once the deadline is lifted.",
+		func(e *ends) error {
+			sent := sendAsync(e.b, "xy")
+			if err := errors.Join(expect(e.a, "x"), e.a.SetDeadline(longAgo)); err != nil {
+				return err
+			}
+			_, readErr := e.a.Read(make([]byte, 1))
+			_, writeErr := e.a.Write([]byte("x"))
+			return errors.Join(wantTimeout("Read", readErr), wantTimeout("Write", writeErr),
+				want("SetDeadline", e.a.SetDeadline(time.Time{})), expect(e.a, "y"), want("the other end's Write", <-sent))
+		}},
+	{"ReadDeadline", "A Read that waits ends at its deadline, exactly.",
+		func(e *ends) error {
+			start := time.Now()
+			e.a.SetReadDeadline(start.Add(e.soon()))
+			return errors.Join(wantTimeout("Read", <-readAsync(e.a)), e.took("Read", start, e.soon()))
+		}},
+	{"WriteDeadline", "A Write that waits ends at its deadline, exactly, and tells how many bytes it got rid of: those can be read.",
+		func(e *ends) error {
+			start := time.Now()
+			e.a.SetWriteDeadline(start.Add(e.soon()))
+			n, err := e.a.Write(make([]byte, tooMuch))
+			if err := errors.Join(wantTimeout("Write", err), e.took("Write", start, e.soon())); err != nil {
+				return err
+			}
+			closed := async(e.a.Close)
+			got, err := io.Copy(io.Discard, e.b)
+			if err == nil && got != int64(n) {
+				err = errors.New("Write told another number of bytes than were sent")
+			}
+			return errors.Join(err, <-closed)
+		}},
+	{"DeadlinesAreSeparate", "The read deadline does not concern Write, nor the write deadline Read.",
+		func(e *ends) error {
+			e.a.SetReadDeadline(longAgo)
+			sent := sendAsync(e.a, "x")
+			err := errors.Join(expect(e.b, "x"), want("Write", <-sent))
+			e.a.SetReadDeadline(time.Time{})
+			e.a.SetWriteDeadline(longAgo)
+			sent = sendAsync(e.b, "y")
+			return errors.Join(err, expect(e.a, "y"), want("the other end's Write", <-sent))
+		}},
+	{"DeadlineReachesWaitingCalls", "A deadline set while a call waits applies to it: that is how a server ends what it cannot interrupt.",
+		func(e *ends) error {
+			e.a.SetDeadline(time.Now().Add(time.Hour))
+			read := readAsync(e.a)
+			wrote := async(func() error { _, err := e.a.Write(make([]byte, tooMuch)); return err })
+			e.settle()
+			e.a.SetDeadline(longAgo)
+			return errors.Join(wantTimeout("Read", <-read), wantTimeout("Write", <-wrote))
+		}},
+	{"DeadlineCanBeExtended", "A later deadline, or none, replaces an earlier one also for a call that waits.",
+		func(e *ends) error {
+			if e.real {
+				// The earlier deadline must not be reached before the later one is set.
+				e.a.SetReadDeadline(time.Now().Add(time.Hour))
+			} else {
+				e.a.SetReadDeadline(time.Now().Add(e.soon()))
+			}
+			start := time.Now()
+			read := readAsync(e.a)
+			e.settle()
+			later := start.Add(2 * e.soon())
+			e.a.SetReadDeadline(time.Time{})
+			e.a.SetReadDeadline(later)
+			return errors.Join(wantTimeout("Read", <-read), e.took("Read", start, 2*e.soon()))
+		}},
+	{"DeadlineAfterPeerClosed", "Deadlines can be set, and hold, after the other end has closed: cleaning up must not fail because the peer was quicker.",
+		func(e *ends) error {
+			if err := errors.Join(e.b.Close(), want("Read", <-readAsync(e.a), io.EOF),
+				want("SetReadDeadline", e.a.SetReadDeadline(time.Now().Add(time.Hour))),
+				want("SetWriteDeadline", e.a.SetWriteDeadline(time.Now().Add(time.Hour))),
+				want("SetDeadline", e.a.SetDeadline(longAgo))); err != nil {
+				return err
+			}
+			_, err := e.a.Read(make([]byte, 1))
+			return wantTimeout("Read", err)
+		}},
+}

@@ -1,0 +1,233 @@
+package prop
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/listengroup/listengroup/lgrp"
+)
+
+// errTrial is an error that no middleware knows.
+var errTrial = errors.New("the handler's error")
+
+// speak has the client send a word to a handler that echoes, so that both know that next has been reached.
+func (s *trial) speak(nc net.Conn) {
+	s.exchange(nc, []byte("hello"))
+}
+
+func (s *trial) exchange(nc net.Conn, p []byte) {
+	done := make(chan error, 1)
+	go func() {
+		_, err := nc.Write(p)
+		done <- err
+	}()
+	got := make([]byte, len(p))
+	n, err := io.ReadFull(nc, got)
+	if err != nil {
+		s.Fatalf("the client sent %v to a handler that echoes and read %v, then: %v", Payload(p), Payload(got[:n]), err)
+	}
+	if string(got) != string(p) {
+		s.Fatalf("the client sent %v to a handler that echoes and read %v", Payload(p), Payload(got))
+	}
+	if err := <-done; err != nil {
+		s.Fatalf("the client's write of %v: %v", Payload(p), err)
+	}
+}
+
+// reply is a handler that tells the client that it was reached, and returns what f does.
+func reply(f func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error) lgrp.Handler {
+	return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+		if _, err := nc.Write([]byte("!")); err != nil {
+			return err
+		}
+		return f(ctx, nc, c)
+	}
+}
+
+// reach connects and waits for a handler made by reply.
+func (s *trial) reach() net.Conn {
+	nc := s.dial()
+	if _, err := io.ReadFull(nc, make([]byte, 1)); err != nil {
+		s.Fatalf("next was never called, or what it wrote was lost: the client reads %v", err)
+	}
+	return nc
+}
+
+// visit is reach for handlers that return at once.
+func (s *trial) visit() ending {
+	n := len(s.endings())
+	nc := s.reach()
+	_ = nc.Close()
+	return s.finish(n+1, "the handler has returned and the client is gone")[n]
+}
+
+func (m *MiddlewareSpec) nextOnce(tb *caseTB) {
+	for _, err := range []error{nil, errTrial} {
+		calls := 0
+		replying := reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { return err })
+		s := m.start(tb, func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			calls++ // before the reply, which fails when the client has left after the first
+			return replying(ctx, nc, c)
+		})
+		s.visit()
+		if calls != 1 {
+			tb.Fatalf("next was called %d times for one connection, when it returned %v", calls, err)
+		}
+	}
+}
+
+func (m *MiddlewareSpec) nextError(tb *caseTB) {
+	for _, want := range []error{nil, errTrial, &lgrp.CloseError{Reason: lgrp.ReasonDenied, Err: errTrial}} {
+		s := m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { return want }))
+		e := s.visit()
+		if e.accident() || !errors.Is(e.err, want) {
+			tb.Fatalf("next returned %v, and the middleware %v", want, e)
+		}
+	}
+}
+
+func (m *MiddlewareSpec) nextPanic(tb *caseTB) {
+	s := m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { panic("a bug in the handler") }))
+	if e := s.visit(); !e.accident() && e.err == nil {
+		tb.Fatalf("next panicked, and the middleware returned nil")
+	}
+}
+
+func (m *MiddlewareSpec) context(tb *caseTB) {
+	var (
+		inner  context.Context
+		found  bool
+		valued bool
+		done   = make(chan struct{})
+	)
+	s := m.start(tb, reply(func(ctx context.Context, _ net.Conn, c *lgrp.AnyConn) error {
+		inner = ctx
+		a, ok := lgrp.AnyFromContext(ctx)
+		found = ok && a == c
+		valued = ctx.Value(trialKey{}) != nil
+		<-ctx.Done()
+		close(done)
+		return nil
+	}))
+	s.reach()
+	if !s.group.Kill(s.only(), errTrial) {
+		tb.Fatalf("the connection is not in the group any more while its handler runs")
+	}
+	select {
+	case <-done:
+	case <-time.After(time.Hour):
+		tb.Fatalf("the connection was closed, and an hour later the context that next was given is not done")
+	}
+	switch {
+	case !valued:
+		tb.Fatalf("the context that next was given lacks the values of the one that the middleware was given")
+	case !found:
+		tb.Fatalf("lgrp.AnyFromContext does not find the connection in the context that next was given")
+	case context.Cause(inner) != errTrial:
+		tb.Fatalf("the connection was closed because of %q, and the context that next was given says %v", errTrial, context.Cause(inner))
+	}
+}
+
+// only returns the id of the only connection.
+func (s *trial) only() (id uint64) {
+	for info := range s.group.ConnInfos() {
+		id = info.ID
+	}
+	return id
+}
+
+func (m *MiddlewareSpec) conn(tb *caseTB) {
+	var inner *lgrp.AnyConn
+	var outer *lgrp.AnyConn
+	s := m.start(tb, reply(func(ctx context.Context, _ net.Conn, c *lgrp.AnyConn) error {
+		inner = c
+		outer, _ = lgrp.AnyFromContext(ctx)
+		return nil
+	}))
+	s.visit()
+	if inner == nil || inner.ListenerID() != "trial" || outer != nil && outer != inner {
+		tb.Fatalf("next was given another *AnyConn than the middleware was")
+	}
+}
+
+func (m *MiddlewareSpec) closed(tb *caseTB) {
+	before := m.start(tb, echo)
+	before.dialRaw() // and says nothing
+	time.Sleep(time.Second)
+	before.group.Kill(before.only(), nil)
+	before.finish(1, "a client connected and said nothing; the group closed the connection")
+
+	s := m.start(tb, echo)
+	s.speak(s.dial())
+	s.group.Kill(s.only(), nil)
+	s.finish(1, "the group closed the connection while the handler read from it")
+}
+
+func (m *MiddlewareSpec) notClosed(tb *caseTB) {
+	s := m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { return nil }))
+	s.visit()
+	if n := s.sock(0).early.Load(); n != 0 {
+		tb.Fatalf("the connection was closed %d times before the middleware had returned", n)
+	}
+}
+
+func (m *MiddlewareSpec) notRetained(tb *caseTB) {
+	s := m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { return nil }))
+	s.visit()
+	time.Sleep(time.Hour)
+	if s.sock(0).late.Load() {
+		tb.Fatalf("the connection was used after the middleware had returned")
+	}
+}
+
+func (m *MiddlewareSpec) drain(tb *caseTB) {
+	s := m.start(tb, reply(func(_ context.Context, _ net.Conn, c *lgrp.AnyConn) error {
+		<-c.Draining()
+		return nil
+	}))
+	s.reach()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if r, err := s.group.Drain(ctx, nil); err != nil {
+		tb.Fatalf("the handler returned when the drain began, and a minute later the connection had to be forced: %d forced, %d stuck", r.Forced, len(r.Stuck))
+	}
+}
+
+func (m *MiddlewareSpec) twice(tb *caseTB) {
+	mw := m.New()
+	tag := func(b byte) lgrp.Handler {
+		return mw(func(_ context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
+			_, err := nc.Write([]byte{b})
+			return err
+		})
+	}
+	one, two := tag('1'), tag('2')
+	which := func(h lgrp.Handler, want string) {
+		pass := func(lgrp.Handler) lgrp.Handler { return h }
+		s := newTrial(tb, testkitDefault, []lgrp.Middleware{pass}, m.Transport, echo)
+		s.prefix = m.Client
+		got := make([]byte, 1)
+		if _, err := io.ReadFull(s.dial(), got); err != nil || string(got) != want {
+			tb.Fatalf("the middleware was built around two handlers; through the one that writes %q the client reads %q, %v", want, got, err)
+		}
+	}
+	which(one, "1")
+	which(two, "2")
+	which(one, "1")
+}
+
+func (m *MiddlewareSpec) zeroConn(tb *caseTB) {
+	reached := false
+	h := m.New()(reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { reached = true; return nil }))
+	pass := func(lgrp.Handler) lgrp.Handler {
+		return func(ctx context.Context, nc net.Conn, _ *lgrp.AnyConn) error { return h(ctx, nc, new(lgrp.AnyConn)) }
+	}
+	s := newTrial(tb, testkitDefault, []lgrp.Middleware{pass}, m.Transport, echo)
+	s.prefix = m.Client
+	if e := s.visit(); e.accident() || !reached {
+		tb.Fatalf("called with new(lgrp.AnyConn) it did not call next: %v", e)
+	}
+}

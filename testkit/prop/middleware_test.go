@@ -1,0 +1,150 @@
+package prop_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/listengroup/listengroup/lgrp"
+	"github.com/listengroup/listengroup/testkit"
+	"github.com/listengroup/listengroup/testkit/prop"
+)
+
+func TestPassThrough(t *testing.T) {
+	prop.TestMiddleware(t, func(next lgrp.Handler) lgrp.Handler { return next }, prop.MiddlewareSpec{})
+}
+
+// around makes a middleware of what it does with each connection.
+func around(f func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error) lgrp.Middleware {
+	return func(next lgrp.Handler) lgrp.Handler {
+		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error { return f(next, ctx, nc, c) }
+	}
+}
+
+// hidden swallows half-close and everything else that a socket can do.
+type hidden struct{ net.Conn }
+
+// clumsy loses what does not fit into one Read.
+type clumsy struct{ hidden }
+
+func (c clumsy) Read(b []byte) (int, error) {
+	buf := make([]byte, 64)
+	n, err := c.hidden.Read(buf)
+	return copy(b, buf[:n]), err
+}
+
+// boastful claims what its socket cannot do.
+type boastful struct{ net.Conn }
+
+func (boastful) CloseWrite() error { return errors.ErrUnsupported }
+
+// timeless ignores deadlines.
+type timeless struct{ hidden }
+
+func (timeless) SetReadDeadline(time.Time) error { return nil }
+
+// tireless and undated ignore a deadline each, and pass the others and half-close on.
+type tireless struct{ *testkit.Conn }
+
+func (tireless) SetWriteDeadline(time.Time) error { return nil }
+
+type undated struct{ *testkit.Conn }
+
+func (undated) SetDeadline(time.Time) error { return nil }
+
+// Each middleware here breaks laws in one way, and is found out; that it keeps the others shows that the laws
+// say what they mean.
+func TestBrokenMiddleware(t *testing.T) {
+	var shared atomic.Value // no data race, only a mistake
+	for name, test := range map[string]struct {
+		mw     lgrp.Middleware
+		breaks []prop.Law
+	}{
+		"calls next twice": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			err := next(ctx, nc, c)
+			if ctx.Err() == nil && err != nil {
+				_ = next(ctx, nc, c)
+			}
+			return err
+		}), []prop.Law{prop.LawNextOnce}},
+		"swallows errors": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			_ = next(ctx, nc, c)
+			return nil
+		}), []prop.Law{prop.LawError}},
+		"invents errors": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return errors.Join(errors.New("something"), next(ctx, nc, c))
+		}), []prop.Law{prop.LawError}},
+		"swallows panics": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			defer func() { _ = recover() }()
+			return next(ctx, nc, c)
+		}), []prop.Law{prop.LawPanic}},
+		"starts a new context": {around(func(next lgrp.Handler, _ context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(context.Background(), nc, c)
+		}), []prop.Law{prop.LawContext}},
+		"detaches the context": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(context.WithoutCancel(ctx), nc, c)
+		}), []prop.Law{prop.LawContext}},
+		"hides half-close": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, hidden{nc}, c)
+		}), []prop.Law{prop.LawHalfClose, prop.LawInterfaces}},
+		"claims half-close": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			if _, ok := nc.(interface{ CloseWrite() error }); ok {
+				return next(ctx, nc, c)
+			}
+			return next(ctx, boastful{nc}, c)
+		}), []prop.Law{prop.LawInterfaces}},
+		"loses bytes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, clumsy{hidden{nc}}, c)
+		}), []prop.Law{prop.LawBytes, prop.LawHalfClose, prop.LawInterfaces}},
+		"ignores deadlines": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, timeless{hidden{nc}}, c)
+		}), []prop.Law{prop.LawDeadlines, prop.LawHalfClose, prop.LawInterfaces}},
+		"ignores write deadlines": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, tireless{testkit.Wrap(nc)}, c)
+		}), []prop.Law{prop.LawDeadlines, prop.LawInterfaces}},
+		"ignores SetDeadline": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, undated{testkit.Wrap(nc)}, c)
+		}), []prop.Law{prop.LawDeadlines, prop.LawInterfaces}},
+		"leaves a deadline": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			_ = nc.SetWriteDeadline(time.Now().Add(48 * time.Hour))
+			return next(ctx, nc, c)
+		}), []prop.Law{prop.LawNoDeadline}},
+		"closes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			defer nc.Close()
+			return next(ctx, nc, c)
+		}), []prop.Law{prop.LawNotClosed}},
+		"comes back": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			defer time.AfterFunc(time.Minute, func() { _ = nc.SetDeadline(time.Now()) })
+			return next(ctx, nc, c)
+		}), []prop.Law{prop.LawNotRetained}},
+		"shares": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			shared.Store(&nc)
+			time.Sleep(time.Millisecond) // for one of the laws in real time, over loopback
+			return next(ctx, *shared.Load().(*net.Conn), c)
+		}), []prop.Law{prop.LawConcurrent}},
+		"counts on an id": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			if c.ID() == 0 {
+				panic("no id")
+			}
+			return next(ctx, nc, c)
+		}), []prop.Law{prop.LawZeroConn}},
+		"keeps the last next": {func() lgrp.Middleware {
+			var last lgrp.Handler
+			return func(next lgrp.Handler) lgrp.Handler {
+				last = next
+				return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error { return last(ctx, nc, c) }
+			}
+		}(), []prop.Law{prop.LawTwice}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := map[prop.Law]string{}
+			for _, l := range test.breaks {
+				d[l] = "on purpose"
+			}
+			prop.TestMiddleware(t, test.mw, prop.MiddlewareSpec{Deviations: d})
+		})
+	}
+}
