@@ -114,10 +114,11 @@ func (l tardy) SetDeadline(t time.Time) error {
 
 func TestBugDeadlineThatWasBeingTakenAwayWasAFailureOfAccept(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
+		ln := tardy{testkit.Listen(t)} // before the group, which so ends first
 		g := newGroup(t, hold, &lgrp.Options{Events: &lgrp.Events{AcceptError: func(_ lgrp.ListenerInfo, err error, retryIn time.Duration) {
 			t.Errorf("Accept failed: %v; again in %v", err, retryIn)
 		}}})
-		l, err := g.Add(t.Context(), spec{Listener: tardy{testkit.Listen(t)}})
+		l, err := g.Add(t.Context(), spec{Listener: ln})
 		require.NoError(t, err)
 		for range 3 {
 			synctest.Wait()

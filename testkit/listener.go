@@ -43,8 +43,12 @@ type arrival struct {
 var _ net.Listener = (*Listener)(nil)
 
 // Listen returns a listener on a [Network] of its own: its address is 192.0.2.1:1001, or one of the
-// kernel's for [Loopback]. tr defaults to Buffered(0, 0). It is closed when the test ends. Tests
-// with several listeners take them from one Network, so that their addresses differ.
+// kernel's for [Loopback]. tr defaults to Buffered(0, 0). Tests with several listeners take them from
+// one Network, so that their addresses differ.
+//
+// It is closed when the test ends, by t.Cleanup, which runs the last function first: a server made
+// after it and closed by t.Cleanup ends before it, one made before it sees Accept fail with net.ErrClosed
+// first, and may count or log that.
 func Listen(t TB, tr ...Transport) *Listener {
 	t.Helper()
 	return new(Network).Listen(t, tr...)

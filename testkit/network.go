@@ -22,7 +22,7 @@ type Network struct {
 
 // Listen returns a listener with an address that no other listener of the network has had:
 // 192.0.2.1:1001 and so on, or one of the kernel's for [Loopback]. tr defaults to Buffered(0, 0).
-// It is closed when the test ends.
+// It is closed when the test ends; see [Listen] about the order.
 func (n *Network) Listen(t TB, tr ...Transport) *Listener {
 	t.Helper()
 	n.mu.Lock()
