@@ -64,7 +64,8 @@
 // the clients believe that they are connected. To lose none, call [StopQueue],
 // take them with [AcceptQueued] until it says [ErrQueueEmpty], then Close. Of
 // clients that connect over TCP in the microseconds before Close some may still
-// be reset; the kernel offers no way to avoid it.
+// be reset; the kernel offers no way to avoid it. Over a unix socket none is, on
+// Linux.
 //
 // Of a sharded listener, stop and empty each of its Shards, and accept from
 // them: what its own Accept has just taken from a socket is nobody's for a

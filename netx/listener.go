@@ -71,8 +71,8 @@ func (s *socket) stopQueue() error {
 	if !s.state.CompareAndSwap(stateBound, stateStopped) {
 		return nil
 	}
-	if s.file != nil {
-		s.removeFile()
+	s.removeFile()
+	if _, ok := s.kernelListener.(*net.UnixListener); ok && (shutQueue(s) == nil || s.file != nil) {
 		return nil
 	}
 	return listenAgain(s, 0)

@@ -11,8 +11,10 @@ var ErrQueueEmpty = errors.New("netx: no connection is queued")
 
 // StopQueue tells the kernel to queue no more connections on ln, so that
 // AcceptQueued can take those that wait and ln can be closed with none lost.
-// A TCP socket's queue is shrunk to nothing with listen(2); a unix socket's
-// file is unlinked, unless it is not the listener's own any more.
+// A TCP socket's queue is shrunk to nothing with listen(2). A unix socket's
+// file is unlinked, unless it is not the listener's own any more, and on Linux
+// the socket refuses those who had looked the path up before that; so it does
+// with an abstract name, which others can have when the listener is closed.
 //
 // It does so only for sockets that Listen bound and whose descriptor was never
 // handed out with Files or File: queue and path of all others belong to every

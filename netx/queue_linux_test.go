@@ -107,6 +107,44 @@ func TestStopQueueRefusesNewcomers(t *testing.T) {
 		require.NoError(t, ln.Close())
 		connect(t, successor)
 	})
+	// A client that has looked the path up, and has not come to queue up yet when
+	// the file goes away, reaches the socket all the same: here by another name.
+	t.Run("unix, under way", func(t *testing.T) {
+		path := socketPath(t)
+		other := path + ".other"
+		ln := open(t, "unix://"+path, nil)
+		early := connect(t, ln)
+		require.NoError(t, os.Link(path, other))
+		require.NoError(t, netx.StopQueue(ln))
+		_, err := net.Dial("unix", other)
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		conns := takeAll(t, ln)
+		require.NoError(t, ln.Close())
+		require.Len(t, conns, 1)
+		require.NoError(t, conns[0].Close())
+		_, err = early.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+	})
+	t.Run("abstract", func(t *testing.T) {
+		ln := open(t, abstract(), nil)
+		accepted := make(chan error)
+		go func() {
+			_, err := ln.Accept()
+			accepted <- err
+		}()
+		require.NoError(t, netx.StopQueue(ln))
+		for range 3 {
+			_, err := netx.Dial(t.Context(), addr.FromNet(ln.Addr()))
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		}
+		select {
+		case err := <-accepted:
+			require.NoError(t, err, "Accept under way goes on until Close")
+		case <-time.After(10 * time.Millisecond):
+		}
+		require.NoError(t, ln.Close())
+		require.ErrorIs(t, <-accepted, net.ErrClosed)
+	})
 	t.Run("mem", func(t *testing.T) {
 		ln := open(t, "mem:refuses", nil)
 		require.NoError(t, netx.StopQueue(ln))
