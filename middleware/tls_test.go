@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -296,15 +297,20 @@ func TestTLSAllocations(t *testing.T) {
 			b.Close()
 		})
 	}
-	bare := run(func(nc net.Conn) {
-		tc := tls.Server(nc, cfg)
-		tc.Handshake()
-		tc.CloseWrite()
-	})
 	h := middleware.TLS(cfg)(func(context.Context, net.Conn, *lgrp.AnyConn) error { return nil })
-	ours := run(func(nc net.Conn) { h(context.Background(), nc, &lgrp.AnyConn{}) })
-	// The notifier, the record and its side, a context; and what varies in a handshake.
-	require.LessOrEqual(t, ours, bare+10)
+	// A handshake varies, and with the race detector so does what a sync.Pool
+	// keeps: the least of some differences is the one to look at.
+	more := math.Inf(1)
+	for range 3 {
+		bare := run(func(nc net.Conn) {
+			tc := tls.Server(nc, cfg)
+			tc.Handshake()
+			tc.CloseWrite()
+		})
+		more = min(more, run(func(nc net.Conn) { h(context.Background(), nc, &lgrp.AnyConn{}) })-bare)
+	}
+	// The notifier, the record and its side, a context, a timer.
+	require.LessOrEqual(t, more, 8.0)
 }
 
 // A context that ends is not what ends a handshake: the connection would be
