@@ -59,7 +59,7 @@ func TestSystemCallsOfAConnection(t *testing.T) {
 	if err != nil || exec.Command(strace, "-qq", "true").Run() != nil {
 		t.Skip("NOT TESTED: system calls of a connection, for strace is missing or may not trace")
 	}
-	count := func(how string) float64 {
+	count := func(how string) (perConn, inVain float64) {
 		trace := filepath.Join(t.TempDir(), "trace")
 		wrapper := []string{strace, "-f", "-qq", "-e", "trace=" + countedCalls, "-o", trace}
 		server := start(t, childCommand(t, wrapper, "serve", how))
@@ -79,16 +79,24 @@ func TestSystemCallsOfAConnection(t *testing.T) {
 		// From the first accepted connection on.
 		_, text2, ok := strings.Cut(string(text), "accept4(")
 		require.True(t, ok)
-		calls := 1
+		calls, tries := 1, 0
 		for line := range strings.Lines(text2) {
-			if !strings.Contains(line, "resumed>") && !strings.Contains(line, "+++") {
+			switch {
+			case strings.Contains(line, "+++"): // of the end of a thread
+			case !strings.Contains(line, "resumed>"):
 				calls++
 			}
+			if strings.Contains(line, "EAGAIN") {
+				tries++
+			}
 		}
-		return float64(calls) / countedConns
+		return float64(calls-tries) / countedConns, float64(tries) / countedConns
 	}
-	ours, bare := count("netx"), count("net")
-	t.Logf("system calls per connection: netx %.2f, net %.2f", ours, bare)
-	require.LessOrEqual(t, ours, 9.0)
+	ours, waits := count("netx")
+	bare, bareWaits := count("net")
+	t.Logf("system calls per connection: netx %.2f and %.2f that find nothing yet, net %.2f and %.2f", ours, waits, bare, bareWaits)
+	// Eight, and what wakes the scheduler's poller under load. Whether accept and
+	// read have to be tried twice is a matter of timing.
+	require.LessOrEqual(t, ours, 8.5)
 	require.Less(t, ours+3, bare, "net sets four options on every connection")
 }
