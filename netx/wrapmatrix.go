@@ -13,7 +13,9 @@ import (
 // The letters are R ReadFrom, W WriteTo, C CloseWrite, S SyscallConn.
 //
 // A wrapper that embedded the layer would have all of the layer's methods, and
-// Go has no way to take one away; hence the forwarding.
+// Go has no way to take one away; hence the forwarding. Read is forwarded by
+// every type itself, since what an idle connection waits in is stack, and a
+// promoted method of a generic type is a frame more.
 
 // layered is how this package tells its own wrappers from those of others.
 type layered interface{ layer() any }
@@ -82,3 +84,19 @@ func (w layerCS[L]) SyscallConn() (syscall.RawConn, error)   { return syscallCon
 func (w layerRCS[L]) SyscallConn() (syscall.RawConn, error)  { return syscallConn(w.layer0) }
 func (w layerWCS[L]) SyscallConn() (syscall.RawConn, error)  { return syscallConn(w.layer0) }
 func (w layerRWCS[L]) SyscallConn() (syscall.RawConn, error) { return syscallConn(w.layer0) }
+
+func (w layerR[L]) Read(p []byte) (int, error)    { return w.l.Read(p) }
+func (w layerW[L]) Read(p []byte) (int, error)    { return w.l.Read(p) }
+func (w layerRW[L]) Read(p []byte) (int, error)   { return w.l.Read(p) }
+func (w layerC[L]) Read(p []byte) (int, error)    { return w.l.Read(p) }
+func (w layerRC[L]) Read(p []byte) (int, error)   { return w.l.Read(p) }
+func (w layerWC[L]) Read(p []byte) (int, error)   { return w.l.Read(p) }
+func (w layerRWC[L]) Read(p []byte) (int, error)  { return w.l.Read(p) }
+func (w layerS[L]) Read(p []byte) (int, error)    { return w.l.Read(p) }
+func (w layerRS[L]) Read(p []byte) (int, error)   { return w.l.Read(p) }
+func (w layerWS[L]) Read(p []byte) (int, error)   { return w.l.Read(p) }
+func (w layerRWS[L]) Read(p []byte) (int, error)  { return w.l.Read(p) }
+func (w layerCS[L]) Read(p []byte) (int, error)   { return w.l.Read(p) }
+func (w layerRCS[L]) Read(p []byte) (int, error)  { return w.l.Read(p) }
+func (w layerWCS[L]) Read(p []byte) (int, error)  { return w.l.Read(p) }
+func (w layerRWCS[L]) Read(p []byte) (int, error) { return w.l.Read(p) }

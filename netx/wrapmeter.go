@@ -80,8 +80,23 @@ func (m *Meter) BeforeWrite(most int) (int, error) { return most, nil }
 // AfterWrite does nothing.
 func (m *Meter) AfterWrite(n int) {}
 
-// Read reads from the wrapped connection as many bytes as BeforeRead allows.
-func (m *Meter) Read(p []byte) (int, error) { return meteredReader{m, m.Conn}.Read(p) }
+// Read reads from the wrapped connection as many bytes as BeforeRead allows. It
+// is a meteredReader's Read in one frame: an idle connection has one for each
+// layer on its stack.
+func (m *Meter) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return m.Conn.Read(p)
+	}
+	most, err := m.hooks.BeforeRead(len(p))
+	if err != nil {
+		return 0, err
+	}
+	n, err := m.Conn.Read(p[:min(max(most, 1), len(p))])
+	if n > 0 {
+		m.hooks.AfterRead(n)
+	}
+	return n, err
+}
 
 // Write writes p to the wrapped connection in pieces that BeforeWrite allows.
 func (m *Meter) Write(p []byte) (int, error) { return m.writeSteps(m.Conn, p, outward) }
@@ -100,7 +115,7 @@ func (m *Meter) WriteTo(w io.Writer) (int64, error) {
 	if wt, ok := m.Conn.(io.WriterTo); ok && isKernelTarget(w) {
 		return wt.WriteTo(meteredTarget{meteredWriter{m, w, inward}})
 	}
-	return copyBytes(w, meteredReader{m, m.Conn})
+	return copyBytes(w, m)
 }
 
 // A direction is seen from the wrapped connection: inward bytes are read from
@@ -183,7 +198,8 @@ func (m *Meter) copySteps(dst io.ReaderFrom, r io.Reader, d direction) (total in
 	return total, err
 }
 
-// meteredReader is r as seen by whoever reads the wrapped connection.
+// meteredReader is r, what the wrapped connection's bytes come from, as seen by
+// whoever reads that connection.
 type meteredReader struct {
 	m *Meter
 	r io.Reader
