@@ -194,7 +194,7 @@ func (b *rationalBucket) take(n, piece int64) (took time.Duration) {
 func TestThrottleWaitEnds(t *testing.T) {
 	slow := &middleware.ThrottleOptions{Read: 1, Write: 1, Burst: 10 * time.Second}
 	for name, test := range map[string]struct {
-		early func(nc net.Conn, c *lgrp.AnyConn, cancel func()) // after two seconds
+		early func(nc, server net.Conn, cancel func()) // after two seconds
 		do    func(nc net.Conn) error
 		takes time.Duration
 		want  error
@@ -204,10 +204,10 @@ func TestThrottleWaitEnds(t *testing.T) {
 			return second(nc.Write(make([]byte, 100)))
 		}, takes: 3 * time.Second, want: os.ErrDeadlineExceeded},
 		"write deadline, set meanwhile": {do: func(nc net.Conn) error { return second(nc.Write(make([]byte, 100))) },
-			early: func(nc net.Conn, _ *lgrp.AnyConn, _ func()) { _ = nc.SetWriteDeadline(time.Now()) },
+			early: func(nc, _ net.Conn, _ func()) { _ = nc.SetWriteDeadline(time.Now()) },
 			takes: 2 * time.Second, want: os.ErrDeadlineExceeded},
 		"both deadlines": {do: func(nc net.Conn) error { return second(nc.Write(make([]byte, 100))) },
-			early: func(nc net.Conn, _ *lgrp.AnyConn, _ func()) { _ = nc.SetDeadline(time.Now().Add(time.Second / 2)) },
+			early: func(nc, _ net.Conn, _ func()) { _ = nc.SetDeadline(time.Now().Add(time.Second / 2)) },
 			takes: 2500 * time.Millisecond, want: os.ErrDeadlineExceeded},
 		"read deadline": {do: func(nc net.Conn) error {
 			_ = nc.SetReadDeadline(time.Now().Add(2500 * time.Millisecond))
@@ -218,10 +218,13 @@ func TestThrottleWaitEnds(t *testing.T) {
 			return second(nc.Write(make([]byte, 14)))
 		}, takes: 4 * time.Second},
 		"closed by the handler": {do: func(nc net.Conn) error { return second(nc.Write(make([]byte, 100))) },
-			early: func(nc net.Conn, _ *lgrp.AnyConn, _ func()) { nc.Close() },
+			early: func(nc, _ net.Conn, _ func()) { nc.Close() },
 			takes: 2 * time.Second, want: net.ErrClosed},
 		"killed": {do: func(nc net.Conn) error { return second(nc.Write(make([]byte, 100))) },
-			early: func(nc net.Conn, _ *lgrp.AnyConn, cancel func()) { cancel() },
+			early: func(_, server net.Conn, cancel func()) { cancel(); server.Close() },
+			takes: 2 * time.Second, want: net.ErrClosed},
+		"killed, the socket is not closed yet": {do: func(nc net.Conn) error { return second(nc.Write(make([]byte, 100))) },
+			early: func(_, _ net.Conn, cancel func()) { cancel() },
 			takes: 2 * time.Second, want: net.ErrClosed},
 		"in time": {do: func(nc net.Conn) error {
 			_ = nc.SetDeadline(time.Now().Add(time.Minute))
@@ -236,12 +239,10 @@ func TestThrottleWaitEnds(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				var took time.Duration
-				err = middleware.Throttle(slow)(func(_ context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+				err = middleware.Throttle(slow)(func(_ context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
 					begun := time.Now()
 					if test.early != nil {
-						time.AfterFunc(2*time.Second, func() {
-							test.early(nc, c, func() { cancel(); server.Close() })
-						})
+						time.AfterFunc(2*time.Second, func() { test.early(nc, server, cancel) })
 					}
 					err := test.do(nc)
 					took = time.Since(begun)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/bits"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -135,8 +136,8 @@ func (l *lane) due(n int) time.Time {
 	return own
 }
 
-// await returns when everything taken is paid for, or the connection over, or
-// with an error when the deadline has passed.
+// await returns when everything taken is paid for, or with an error when the
+// connection is over or the deadline has passed.
 func (l *lane) await() error {
 	for {
 		now := time.Now()
@@ -164,7 +165,7 @@ func (l *lane) await() error {
 		case <-wake:
 		case <-l.ctx.Done():
 			timer.Stop()
-			return nil // the socket is closed, or about to be, and says so itself
+			return net.ErrClosed // what the socket will say, which may still be open for a moment
 		}
 		timer.Stop()
 	}
