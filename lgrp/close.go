@@ -244,7 +244,13 @@ func (c *AnyConn) Drain(deadline time.Time) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.timer = time.AfterFunc(time.Until(deadline), func() { c.end(ReasonForced, errForced) })
+	force := func() { c.end(ReasonForced, errForced) }
+	if left := time.Until(deadline); left > 0 {
+		s.timer = time.AfterFunc(left, force)
+	} else {
+		s.timer = nil
+		go force() // whose Close may block
+	}
 }
 
 // errForced is the cause of a connection that was ended at a drain's deadline.
