@@ -54,17 +54,26 @@ func (t *IdleTimer) Ended() uint64 { return t.ended.Load() }
 func (t *IdleTimer) Middleware() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			d := t.Timeout()
-			if d <= 0 {
-				return next(ctx, nc, c)
-			}
-			w := &idleConn{t: t, c: c, begun: time.Now()}
-			nc = w.watch(nc)
-			w.start(d)
+			nc, w := t.watch(nc, c)
 			defer w.stop()
 			return next(ctx, nc, c)
 		}
 	}
+}
+
+// watch returns nc and nil while there is no timeout. Inlined, it would lie on
+// the stack of every idle connection.
+//
+//go:noinline
+func (t *IdleTimer) watch(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *idleConn) {
+	d := t.Timeout()
+	if d <= 0 {
+		return nc, nil
+	}
+	w := &idleConn{t: t, c: c, begun: time.Now()}
+	nc = w.watch(nc)
+	w.start(d)
+	return nc, w
 }
 
 // idleConn watches one connection. It is a layer over it only where the kernel
@@ -100,6 +109,9 @@ func (w *idleConn) start(d time.Duration) {
 }
 
 func (w *idleConn) stop() {
+	if w == nil {
+		return
+	}
 	w.mu.Lock()
 	w.timer.Stop()
 	w.timer = nil

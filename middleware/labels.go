@@ -21,9 +21,16 @@ func Labels() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			defer pprof.SetGoroutineLabels(ctx)
-			ctx = pprof.WithLabels(ctx, pprof.Labels("listener", c.ListenerID(), "conn", strconv.FormatUint(c.ID(), 10)))
-			pprof.SetGoroutineLabels(ctx)
-			return next(ctx, nc, c)
+			return next(labelled(ctx, c), nc, c)
 		}
 	}
+}
+
+// Inlined, it would lie on the stack of every idle connection.
+//
+//go:noinline
+func labelled(ctx context.Context, c *lgrp.AnyConn) context.Context {
+	ctx = pprof.WithLabels(ctx, pprof.Labels("listener", c.ListenerID(), "conn", strconv.FormatUint(c.ID(), 10)))
+	pprof.SetGoroutineLabels(ctx)
+	return ctx
 }

@@ -29,8 +29,16 @@ type KeyLimiter struct {
 	key     func(c *lgrp.AnyConn) Key
 	mu      sync.Mutex
 	max     int
-	active  map[Key]int
+	active  map[Key]*keyed
+	spare   []*keyed // to be used again
 	refused uint64
+}
+
+// keyed are the connections with a key. Each that is inside keeps the pointer,
+// and not the key, on its stack.
+type keyed struct {
+	key Key
+	n   int // guarded by KeyLimiter.mu
 }
 
 // NewKeyLimiter returns a KeyLimiter of max connections for each key.
@@ -38,18 +46,15 @@ func NewKeyLimiter(max int, key func(c *lgrp.AnyConn) Key) *KeyLimiter {
 	if key == nil {
 		panic("middleware: LimitBy with a nil key function")
 	}
-	return &KeyLimiter{key: key, max: max, active: make(map[Key]int)}
+	return &KeyLimiter{key: key, max: max, active: make(map[Key]*keyed)}
 }
 
 // Middleware returns the middleware. All that it returns share the counts.
 func (l *KeyLimiter) Middleware() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			k := l.key(c)
-			if k == (Key{}) {
-				return next(ctx, nc, c)
-			}
-			if !l.enter(k) {
+			k, ok := l.enter(c)
+			if !ok {
 				return errLimitBy
 			}
 			defer l.leave(k)
@@ -77,7 +82,10 @@ func (l *KeyLimiter) Max() int {
 func (l *KeyLimiter) Active(k Key) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.active[k]
+	if k := l.active[k]; k != nil {
+		return k.n
+	}
+	return 0
 }
 
 // Keys yields the keys that have connections, and how many, as they are when
@@ -85,7 +93,10 @@ func (l *KeyLimiter) Active(k Key) int {
 func (l *KeyLimiter) Keys() iter.Seq2[Key, int] {
 	return func(yield func(Key, int) bool) {
 		l.mu.Lock()
-		active := maps.Clone(l.active)
+		active := make(map[Key]int, len(l.active))
+		for key, k := range l.active {
+			active[key] = k.n
+		}
 		l.mu.Unlock()
 		maps.All(active)(yield)
 	}
@@ -98,26 +109,53 @@ func (l *KeyLimiter) Refused() uint64 {
 	return l.refused
 }
 
-func (l *KeyLimiter) enter(k Key) bool {
+// enter returns nil for a connection that has no key, which is not limited.
+func (l *KeyLimiter) enter(c *lgrp.AnyConn) (k *keyed, ok bool) {
+	key := l.key(c)
+	if key == (Key{}) {
+		return nil, true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.active[k]
-	if l.max > 0 && n >= l.max {
-		l.refused++
-		return false
+	k = l.active[key]
+	if k == nil {
+		k = l.newKeyed()
+		k.key = key
 	}
-	l.active[k] = n + 1
-	return true
+	if l.max > 0 && k.n >= l.max {
+		l.refused++
+		return nil, false
+	}
+	k.n++
+	l.active[key] = k
+	return k, true
 }
 
-func (l *KeyLimiter) leave(k Key) {
+func (l *KeyLimiter) leave(k *keyed) {
+	if k == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := l.active[k]; n > 1 {
-		l.active[k] = n - 1
-	} else {
-		delete(l.active, k)
+	if k.n--; k.n == 0 {
+		delete(l.active, k.key)
+		if len(l.spare) < maxSpareKeyed {
+			l.spare = append(l.spare, k)
+		}
 	}
+}
+
+// So many are enough for clients that come and go, and little after a flood.
+const maxSpareKeyed = 64
+
+func (l *KeyLimiter) newKeyed() *keyed {
+	n := len(l.spare) - 1
+	if n < 0 {
+		return new(keyed)
+	}
+	k := l.spare[n]
+	l.spare = l.spare[:n]
+	return k
 }
 
 var errLimitBy = refusal(lgrp.ReasonLimit, "LimitBy", lgrp.ErrLimit)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
@@ -44,35 +45,62 @@ func Log(logger *slog.Logger, opts *LogOptions) lgrp.Middleware {
 		o = LogOptions{Start: or(opts.Start, o.Start), End: or(opts.End, o.End), Failed: or(opts.Failed, o.Failed)}
 	}
 	return func(next lgrp.Handler) lgrp.Handler {
-		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) (err error) {
-			if level := o.Start.Level(); logger.Enabled(ctx, level) {
-				logger.LogAttrs(ctx, level, "connection start", about(c)...)
-			}
-			begun := time.Now()
-			nc, count := netx.CountConn(nc, nil)
-			returned := false
-			defer func() { // also when a panic goes by
-				why := outcome(c, err, returned)
-				level := o.End.Level()
-				if why == lgrp.ReasonError || why == lgrp.ReasonPanic {
-					level = o.Failed.Level()
-				}
-				if !logger.Enabled(ctx, level) {
-					return
-				}
-				n := count.Counts()
-				attrs := append(about(c), slog.Duration("duration", time.Since(begun)),
-					slog.Int64("read", n.BytesRead), slog.Int64("written", n.BytesWritten), slog.String("reason", why.String()))
-				if err != nil {
-					attrs = append(attrs, slog.Any("error", err))
-				}
-				logger.LogAttrs(ctx, level, "connection end", attrs...)
-			}()
-			err = next(ctx, nc, c)
-			returned = true
-			return err
+		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			nc, l := startLog(ctx, logger, &o, nc, c)
+			defer l.end() // also when a panic goes by
+			l.err = next(ctx, nc, c)
+			l.returned = true
+			return l.err
 		}
 	}
+}
+
+// logged is a connection that is logged, and what must not be on the stack
+// while next runs.
+type logged struct {
+	netx.Meter
+	read, written atomic.Int64
+
+	logger *slog.Logger
+	levels *LogOptions
+	ctx    context.Context
+	c      *lgrp.AnyConn
+	begun  time.Time
+
+	// what next has returned, if it has
+	err      error
+	returned bool
+}
+
+// Inlined, it would lie on the stack of every idle connection.
+//
+//go:noinline
+func startLog(ctx context.Context, logger *slog.Logger, levels *LogOptions, nc net.Conn, c *lgrp.AnyConn) (net.Conn, *logged) {
+	if level := levels.Start.Level(); logger.Enabled(ctx, level) {
+		logger.LogAttrs(ctx, level, "connection start", about(c)...)
+	}
+	l := &logged{logger: logger, levels: levels, ctx: ctx, c: c, begun: time.Now()}
+	return netx.Metered(nc, l), l
+}
+
+func (l *logged) AfterRead(n int)  { l.read.Add(int64(n)) }
+func (l *logged) AfterWrite(n int) { l.written.Add(int64(n)) }
+
+func (l *logged) end() {
+	why := outcome(l.c, l.err, l.returned)
+	level := l.levels.End.Level()
+	if why == lgrp.ReasonError || why == lgrp.ReasonPanic {
+		level = l.levels.Failed.Level()
+	}
+	if !l.logger.Enabled(l.ctx, level) {
+		return
+	}
+	attrs := append(about(l.c), slog.Duration("duration", time.Since(l.begun)),
+		slog.Int64("read", l.read.Load()), slog.Int64("written", l.written.Load()), slog.String("reason", why.String()))
+	if l.err != nil {
+		attrs = append(attrs, slog.Any("error", l.err))
+	}
+	l.logger.LogAttrs(l.ctx, level, "connection end", attrs...)
 }
 
 func about(c *lgrp.AnyConn) []slog.Attr {

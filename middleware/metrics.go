@@ -40,27 +40,42 @@ func Metrics(sink MetricsSink) lgrp.Middleware {
 		panic("middleware: Metrics with a nil MetricsSink")
 	}
 	return func(next lgrp.Handler) lgrp.Handler {
-		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) (err error) {
-			begun := time.Now()
-			m := &metricsConn{sink: sink, listener: c.ListenerID()}
-			sink.ConnStarted(m.listener)
-			returned := false
-			defer func() { // also when a panic goes by
-				m.report()
-				sink.ConnEnded(m.listener, outcome(c, err, returned), time.Since(begun))
-			}()
-			err = next(ctx, netx.Metered(nc, m), c)
-			returned = true
-			return err
+		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			nc, m := measure(sink, nc, c)
+			defer m.end() // also when a panic goes by
+			m.err = next(ctx, nc, c)
+			m.returned = true
+			return m.err
 		}
 	}
 }
 
+// metricsConn has what end needs too, so that it is not on the stack while next
+// runs.
 type metricsConn struct {
 	netx.Meter
 	sink          MetricsSink
-	listener      string
+	c             *lgrp.AnyConn
+	begun         time.Time
 	read, written atomic.Int64 // not reported yet
+
+	// what next has returned, if it has
+	err      error
+	returned bool
+}
+
+// Inlined, it would lie on the stack of every idle connection.
+//
+//go:noinline
+func measure(sink MetricsSink, nc net.Conn, c *lgrp.AnyConn) (net.Conn, *metricsConn) {
+	m := &metricsConn{sink: sink, c: c, begun: time.Now()}
+	sink.ConnStarted(c.ListenerID())
+	return netx.Metered(nc, m), m
+}
+
+func (m *metricsConn) end() {
+	m.report()
+	m.sink.ConnEnded(m.c.ListenerID(), outcome(m.c, m.err, m.returned), time.Since(m.begun))
 }
 
 const reportEvery = 64 << 10
@@ -79,6 +94,6 @@ func (m *metricsConn) AfterWrite(n int) {
 
 func (m *metricsConn) report() {
 	if read, written := m.read.Swap(0), m.written.Swap(0); read > 0 || written > 0 {
-		m.sink.BytesMoved(m.listener, read, written)
+		m.sink.BytesMoved(m.c.ListenerID(), read, written)
 	}
 }

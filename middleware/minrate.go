@@ -69,13 +69,21 @@ func (f *RateFloor) Ended() uint64 { return f.ended.Load() }
 func (f *RateFloor) Middleware() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			r := &rateConn{f: f, c: c, begun: time.Now()}
-			nc = r.watch(nc)
-			r.start()
+			nc, r := f.watch(nc, c)
 			defer r.stop()
 			return next(ctx, nc, c)
 		}
 	}
+}
+
+// Inlined, it would lie on the stack of every idle connection.
+//
+//go:noinline
+func (f *RateFloor) watch(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *rateConn) {
+	r := &rateConn{f: f, c: c, begun: time.Now()}
+	nc = r.watch(nc)
+	r.start()
+	return nc, r
 }
 
 type rateConn struct {
