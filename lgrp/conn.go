@@ -31,21 +31,14 @@ type Conn[LCtx, CCtx any] struct {
 	Data     CCtx // the connection's own context; starts as its zero value
 }
 
-// typed finds the typed connection that a belongs to. A record of another
-// group, or the zero AnyConn of a test, has no types to find: middleware that
-// passes such a one to next has made a mistake that cannot be carried on from.
-func typed[LCtx, CCtx any](a *AnyConn) *Conn[LCtx, CCtx] {
-	c, ok := a.typed.(*Conn[LCtx, CCtx])
-	if !ok {
-		panicForeign(a, c)
-	}
-	return c
-}
-
-// panicForeign is apart so that its variables are not on every stack.
+// panicForeign is for a record of another group, or the zero AnyConn of a test,
+// that does not belong to a connection of the type want: middleware that passes
+// such a one to next has made a mistake that cannot be carried on from. It is
+// apart so that its variables are not on every stack, and has a result so that
+// its callers need nothing of theirs afterwards.
 //
 //go:noinline
-func panicForeign(a *AnyConn, want any) {
+func panicForeign(a *AnyConn, want any) error {
 	panic(fmt.Sprintf("lgrp: middleware passed on a connection of %T where %T belongs", a.typed, want))
 }
 

@@ -81,7 +81,10 @@ func starting[LCtx, CCtx any](h ConnHandler[LCtx, CCtx]) ConnHandler[LCtx, CCtx]
 // startingPlain is starting and untyped in one layer.
 func startingPlain[LCtx, CCtx any](h ConnHandler[LCtx, CCtx]) Handler {
 	return func(ctx context.Context, nc net.Conn, a *AnyConn) error {
-		c := typed[LCtx, CCtx](a)
+		c, ok := a.typed.(*Conn[LCtx, CCtx])
+		if !ok {
+			return panicForeign(a, c)
+		}
 		c.StartServing()
 		return h(ctx, nc, c)
 	}

@@ -94,6 +94,10 @@ func chain[LCtx, CCtx any](h ConnHandler[LCtx, CCtx], plain Handler, stages ...[
 // untyped is the other way than Typed.
 func untyped[LCtx, CCtx any](h ConnHandler[LCtx, CCtx]) Handler {
 	return func(ctx context.Context, nc net.Conn, a *AnyConn) error {
-		return h(ctx, nc, typed[LCtx, CCtx](a))
+		c, ok := a.typed.(*Conn[LCtx, CCtx])
+		if !ok {
+			return panicForeign(a, c)
+		}
+		return h(ctx, nc, c)
 	}
 }
