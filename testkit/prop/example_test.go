@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/listengroup/listengroup/lgrp"
 	"github.com/listengroup/listengroup/testkit/prop"
@@ -170,6 +171,7 @@ func ExampleTestConnHandler() {
 		return nil
 	}
 
+	words := rapid.Map(rapid.StringMatching(`[a-z]{2,9}`), func(s string) prop.Payload { return prop.Payload(s) })
 	run(func(t *testing.T) {
 		broken := func(law prop.Law, found string) {
 			if law == prop.LawChunking {
@@ -177,9 +179,9 @@ func ExampleTestConnHandler() {
 			}
 		}
 		fmt.Println("with one Read:")
-		prop.TestConnHandler(t, oneRead, prop.ConnHandlerSpec{Broken: broken})
+		prop.TestConnHandler(t, oneRead, prop.ConnHandlerSpec{Input: words, Broken: broken})
 		fmt.Println("with bufio.Scanner:")
-		prop.TestConnHandler(t, lines, prop.ConnHandlerSpec{Broken: broken})
+		prop.TestConnHandler(t, lines, prop.ConnHandlerSpec{Input: words, Broken: broken})
 	})
 	// Output:
 	// with one Read:
