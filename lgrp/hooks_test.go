@@ -172,18 +172,27 @@ func TestChainOrder(t *testing.T) {
 }
 
 func TestForeignConnectionInAChainIsAPanicThatIsContained(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
-		g := newGroup(t, hold, nil)
-		g.Use(func(next lgrp.Handler) lgrp.Handler {
-			return func(ctx context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
-				return next(ctx, nc, new(lgrp.AnyConn))
-			}
+	typed := func(next handle) handle { return next }
+	for name, use := range map[string]func(*group){
+		"before the handler":        func(*group) {},
+		"before a typed middleware": func(g *group) { g.UseTyped(typed) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				g := newGroup(t, hold, nil)
+				g.Use(func(next lgrp.Handler) lgrp.Handler {
+					return func(ctx context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
+						return next(ctx, nc, new(lgrp.AnyConn))
+					}
+				})
+				use(g)
+				_, ln := adopt(t, g, spec{})
+				ln.NewConn()
+				synctest.Wait()
+				require.EqualValues(t, 1, g.Info().Closed[lgrp.ReasonPanic])
+			})
 		})
-		_, ln := adopt(t, g, spec{})
-		ln.NewConn()
-		synctest.Wait()
-		require.EqualValues(t, 1, g.Info().Closed[lgrp.ReasonPanic])
-	})
+	}
 }
 
 func TestEventsOfConnections(t *testing.T) {

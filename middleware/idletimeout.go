@@ -54,18 +54,18 @@ func (t *IdleTimer) Ended() uint64 { return t.ended.Load() }
 func (t *IdleTimer) Middleware() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			nc, w := t.watch(nc, c)
+			nc, w := t.begin(nc, c)
 			defer w.stop()
 			return next(ctx, nc, c)
 		}
 	}
 }
 
-// watch returns nc and nil while there is no timeout. Inlined, it would lie on
+// begin returns nc and nil while there is no timeout. Inlined, it would lie on
 // the stack of every idle connection.
 //
 //go:noinline
-func (t *IdleTimer) watch(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *idleConn) {
+func (t *IdleTimer) begin(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *idleConn) {
 	d := t.Timeout()
 	if d <= 0 {
 		return nc, nil

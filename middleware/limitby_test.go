@@ -1,11 +1,14 @@
 package middleware_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -163,6 +166,27 @@ func TestLimitByMemoryIsBounded(t *testing.T) {
 	require.Zero(t, limiter.Refused())
 	require.Less(t, grown, int64(64<<10))
 	runtime.KeepAlive(limiter)
+}
+
+// Nor do a thousand that are there at the same time, but a few records for those
+// to come.
+func TestLimitByKeepsFewRecordsAfterAFlood(t *testing.T) {
+	limiter := middleware.NewKeyLimiter(1, func(c *lgrp.AnyConn) middleware.Key { return middleware.NameKey(c.Info().Note) })
+	inside := 0
+	var h lgrp.Handler
+	h = limiter.Middleware()(func(ctx context.Context, _ net.Conn, c *lgrp.AnyConn) error {
+		if inside++; inside == 1000 {
+			return nil
+		}
+		c.SetNote(strconv.Itoa(inside))
+		return h(ctx, nil, c)
+	})
+	c := new(lgrp.AnyConn)
+	c.SetNote("0")
+	require.NoError(t, h(t.Context(), nil, c))
+	require.Equal(t, 1000, inside)
+	require.Empty(t, maps.Collect(limiter.Keys()))
+	require.LessOrEqual(t, middleware.SpareKeys(limiter), 64)
 }
 
 // scan calls f for n peers, each in an IPv6 network of its own.

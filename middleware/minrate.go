@@ -69,7 +69,7 @@ func (f *RateFloor) Ended() uint64 { return f.ended.Load() }
 func (f *RateFloor) Middleware() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			nc, r := f.watch(nc, c)
+			nc, r := f.begin(nc, c)
 			defer r.stop()
 			return next(ctx, nc, c)
 		}
@@ -79,7 +79,7 @@ func (f *RateFloor) Middleware() lgrp.Middleware {
 // Inlined, it would lie on the stack of every idle connection.
 //
 //go:noinline
-func (f *RateFloor) watch(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *rateConn) {
+func (f *RateFloor) begin(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *rateConn) {
 	r := &rateConn{f: f, c: c, begun: time.Now()}
 	nc = r.watch(nc)
 	r.start()

@@ -30,7 +30,8 @@ type ThrottleOptions struct {
 // bytes through, to the byte, in pieces of at most rate·Burst. Reads are given
 // out, and writes begun, when the rate has made room for all of their bytes;
 // where the kernel moves them (io.Copy between sockets), which goes on, when it
-// has made room for the piece before. Deadlines end the waiting.
+// has made room for the piece before. Deadlines end the waiting, and so does the
+// end of the connection, with net.ErrClosed.
 //
 // It stands where the bytes are that it is to count: in a Transport before TLS
 // those on the wire. Behind TLS it hides the *tls.Conn from handlers that assert
