@@ -67,20 +67,62 @@ func (c *stubConn) SetDeadline(time.Time) error      { return nil }
 func (c *stubConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *stubConn) SetWriteDeadline(time.Time) error { return nil }
 
-// work is what the handlers of these benchmarks do: a read. deep does it at
-// the bottom of a call chain that needs between six and seven KiB of stack, as a parser's or a
-// template's would.
+// work is what the handlers of these benchmarks do: a read. deepWork and wideWork
+// do it at the bottom of a call chain that needs between six and seven KiB of
+// stack: that of an encoder, whose frames are as large and as full of pointers
+// as those of encoding/json (132 B on average, three levels down), and one of frames of half a KiB.
+// A stack that grows is moved frame by frame, so the first costs the bare loop
+// more.
 func work(nc net.Conn) { _, _ = nc.Read(nil) }
 
+func deepWork(nc net.Conn) { _ = (&encoder{nc: nc}).list(nested, encoding{open: "[", shut: "]"}) }
+
+// A list of lists.
+type list []list
+
+var nested = func() (l list) {
+	for range 58 {
+		l = list{l}
+	}
+	return l
+}()
+
+type encoder struct {
+	nc   net.Conn
+	size int
+}
+
+type encoding struct {
+	open, shut string
+	limit      int
+}
+
+func (e *encoder) list(l list, o encoding) error {
+	if len(l) == 0 {
+		work(e.nc)
+		return nil
+	}
+	e.size += len(o.open)
+	for _, inner := range l {
+		if err := e.list(inner, o); err != nil {
+			return err
+		}
+	}
+	e.size += len(o.shut)
+	return nil
+}
+
+func wideWork(nc net.Conn) { wide(nc, 12) }
+
 //go:noinline
-func deep(nc net.Conn, frames int) byte {
+func wide(nc net.Conn, frames int) byte {
 	var buf [512]byte
 	if frames == 0 {
 		work(nc)
 		return 0
 	}
-	buf[frames] = deep(nc, frames-1)
-	return buf[frames&7]
+	buf[frames] = wide(nc, frames-1)
+	return buf[frames/2]
 }
 
 // bare is the loop people write by hand.
@@ -145,16 +187,18 @@ func recoverer(g *lgrp.ListenGroup[word, word]) {
 	})
 }
 
-// threeReal are metrics, a limit and a byte count.
+// threeReal are metrics, a limit and a byte count. They are written as a user's
+// would be who minds the stack of idle connections: what a layer needs after
+// next has returned is one word, if anything.
 func threeReal(g *lgrp.ListenGroup[word, word]) {
 	m := &meters{epoch: time.Now()}
+	leave := m.leave // bound once: a defer that binds it does so on each stack
 	g.Use(
 		func(next lgrp.Handler) lgrp.Handler {
+			timed := &timed{m, next}
 			return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-				m.begin()
-				err := next(ctx, nc, c)
-				m.end()
-				return err
+				timed.begin()
+				return timed.end(timed.next(ctx, nc, c))
 			}
 		},
 		func(next lgrp.Handler) lgrp.Handler {
@@ -163,13 +207,13 @@ func threeReal(g *lgrp.ListenGroup[word, word]) {
 					m.active.Add(-1)
 					return &lgrp.CloseError{Reason: lgrp.ReasonLimit}
 				}
-				defer m.leave()
+				defer leave()
 				return next(ctx, nc, c)
 			}
 		},
 		func(next lgrp.Handler) lgrp.Handler {
 			return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-				return next(ctx, &countedConn{Conn: nc, n: &m.bytes}, c)
+				return next(ctx, m.count(nc), c)
 			}
 		},
 	)
@@ -204,8 +248,25 @@ func (m *meters) begin() {
 	m.conns.Add(1)
 	m.nanos.Add(-int64(time.Since(m.epoch)))
 }
-func (m *meters) end()   { m.nanos.Add(int64(time.Since(m.epoch))) }
+
+// end and count are calls of their own so that their variables are on no stack
+// while a connection waits.
+//
+//go:noinline
+func (m *meters) end(err error) error {
+	m.nanos.Add(int64(time.Since(m.epoch)))
+	return err
+}
+
+//go:noinline
+func (m *meters) count(nc net.Conn) net.Conn { return &countedConn{Conn: nc, n: &m.bytes} }
+
 func (m *meters) leave() { m.active.Add(-1) }
+
+type timed struct {
+	*meters
+	next lgrp.Handler
+}
 
 type countedConn struct {
 	net.Conn
@@ -244,8 +305,6 @@ func groupOf(name string, opts *lgrp.Options, h func(net.Conn), setUp func(*lgrp
 	return contender{name, func(t testing.TB, ln *stubListener) { wordGroup(t, ln, opts, h, setUp) }}
 }
 
-func deepWork(nc net.Conn) { deep(nc, 12) }
-
 // memoryRows are the comparisons without a kernel: each of the contenders
 // against the first.
 var memoryRows = [][]contender{
@@ -262,6 +321,10 @@ var memoryRows = [][]contender{
 		bareLoop(deepWork),
 		groupOf("group, a handler that needs 6 KiB of stack", nil, deepWork, nil),
 		groupOf("group, the same with NoReuse", &lgrp.Options{NoReuse: true}, deepWork, nil),
+	},
+	{
+		bareLoop(wideWork),
+		groupOf("group, 6 KiB of stack in a few large frames", nil, wideWork, nil),
 	},
 }
 

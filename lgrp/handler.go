@@ -70,7 +70,11 @@ type (
 )
 
 // starting is h as the innermost handler of a group made by New, behind typed
-// middleware.
+// middleware. It and startingPlain are not inlined, for then nothing would be in
+// the literals that they return, and the stack of every idle connection holds
+// those.
+//
+//go:noinline
 func starting[LCtx, CCtx any](h ConnHandler[LCtx, CCtx]) ConnHandler[LCtx, CCtx] {
 	return func(ctx context.Context, nc net.Conn, c *Conn[LCtx, CCtx]) error {
 		c.StartServing()
@@ -79,6 +83,8 @@ func starting[LCtx, CCtx any](h ConnHandler[LCtx, CCtx]) ConnHandler[LCtx, CCtx]
 }
 
 // startingPlain is starting and untyped in one layer.
+//
+//go:noinline
 func startingPlain[LCtx, CCtx any](h ConnHandler[LCtx, CCtx]) Handler {
 	return func(ctx context.Context, nc net.Conn, a *AnyConn) error {
 		c, ok := a.typed.(*Conn[LCtx, CCtx])

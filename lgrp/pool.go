@@ -27,6 +27,19 @@ type worker struct {
 	c     *AnyConn      // that it serves; set before wake is sent to
 	chain *Handler      // that c is to go through
 	wake  chan struct{} // made when it first comes to be idle
+
+	// life is what the goroutine runs: connection after connection, each from
+	// its first event to being forgotten. It is also the one function that the
+	// goroutine defers, which has something to do only when a connection ends
+	// by a panic or Goexit, and then it is the goroutine's last.
+	//
+	// Every byte of its frame, and of each layer of the chain, is stack that an
+	// idle connection holds: with five middlewares that do something, the 2 KiB
+	// that a goroutine starts with are used up in Read. Hence a literal, where
+	// go w.run() would put a frame of the compiler's beneath everything, and
+	// the two roles, where a deferred w.retire() would be bound on the stack.
+	life func()
+	over bool // the next call of life is the deferred one
 }
 
 const (
@@ -50,14 +63,6 @@ func (g *core) start(c *AnyConn) {
 
 // serve serves c on w, which was waiting for it, or where that is nil on a new
 // goroutine. It does not block.
-//
-// A goroutine's life is connection after connection, each from its first event
-// to being forgotten. There is one deferred function for all of them. It has
-// something to do only when one ends by a panic or Goexit, and then it is the
-// goroutine's last. Every byte of the literal's frame, and of each layer of
-// the chain, is stack that an idle connection holds: with five middlewares
-// that do something, the 2 KiB that a goroutine starts with are all but used
-// up in Read.
 func (g *core) serve(w *worker, c *AnyConn, chain *Handler) {
 	if w != nil {
 		w.c, w.chain = c, chain
@@ -66,15 +71,19 @@ func (g *core) serve(w *worker, c *AnyConn, chain *Handler) {
 	}
 	g.taskStarts()
 	w = &worker{g: g, c: c, chain: chain}
-	// A literal, since go w.run() would put a frame of the compiler's beneath
-	// everything.
-	go func() {
-		defer w.retire()
+	w.life = func() {
+		if w.over {
+			w.retire(recover())
+			return
+		}
+		w.over = true // when it is called again
+		defer w.life()
 		for w.c != nil {
 			err := w.begin()((*connCtx)(w.c), w.c.raw, w.c)
 			w.end(err)
 		}
-	}()
+	}
+	go w.life()
 }
 
 // begin is the start of a connection that has got its slot. It returns the
@@ -110,12 +119,12 @@ func (w *worker) end(err error) {
 	}
 }
 
-// retire is the end of the goroutine, possibly by a panic or Goexit that has
-// left its connection unfinished.
-func (w *worker) retire() {
+// retire is the end of the goroutine, possibly by a panic with the value v, or by
+// Goexit, that has left its connection unfinished.
+func (w *worker) retire(v any) {
 	defer w.g.taskEnds()
 	if c := w.c; c != nil {
-		pe := newPanicError(recover())
+		pe := newPanicError(v)
 		w.g.logPanic("handler", pe, c)
 		w.g.finish(c, pe, nil)
 	}
