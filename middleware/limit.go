@@ -33,12 +33,13 @@ func NewLimiter(max int) *Limiter { return &Limiter{max: max} }
 
 // Middleware returns the middleware. All that it returns share the count.
 func (l *Limiter) Middleware() lgrp.Middleware {
+	leave := l.leave // bound once: a defer that binds it does so on each connection's stack
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			if !l.enter() {
 				return errLimit
 			}
-			defer l.leave()
+			defer leave()
 			return next(ctx, nc, c)
 		}
 	}
