@@ -80,6 +80,9 @@ func queueError(ln net.Listener, err error) error {
 	if err == ErrQueueEmpty {
 		return err
 	}
-	a := ln.Addr()
-	return &net.OpError{Op: "accept", Net: a.Network(), Addr: a, Err: unwrapOp(err)}
+	e := &net.OpError{Op: "accept", Addr: ln.Addr(), Err: unwrapOp(err)}
+	if e.Addr != nil { // a listener of the application's may have none
+		e.Net = e.Addr.Network()
+	}
+	return e
 }
