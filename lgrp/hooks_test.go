@@ -253,6 +253,33 @@ func TestSlowReceiverOfListenerEvents(t *testing.T) {
 	})
 }
 
+// Moves that nobody comes to hear of do not pile up, and what is told of them is
+// one unbroken way from the first state to the last.
+func TestMovesForASlowReceiverAreBounded(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		hear := make(chan struct{})
+		told := 0
+		last := lgrp.StateStarting
+		g := newGroup(t, hold, &lgrp.Options{Events: &lgrp.Events{ListenerState: func(i lgrp.ListenerInfo, from lgrp.ListenerState) {
+			<-hear
+			told++
+			require.Equal(t, last.String(), from.String())
+			last = i.State
+			require.NotEqual(t, from, i.State)
+		}}})
+		l, _ := adopt(t, g, spec{})
+		for range 1000 {
+			require.NoError(t, l.Pause())
+			require.NoError(t, l.Resume(t.Context()))
+		}
+		require.NoError(t, l.Pause())
+		close(hear)
+		synctest.Wait()
+		require.Less(t, told, 70)
+		require.Equal(t, lgrp.StatePaused, last)
+	})
+}
+
 func TestWait(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		g := newGroup(t, hold, nil)

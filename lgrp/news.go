@@ -19,8 +19,8 @@ type newsQueue struct {
 	teller bool // a goroutine is at it
 }
 
-// maxAcceptErrorNews bounds what a slow receiver can make pile up.
-const maxAcceptErrorNews = 64
+// maxNews bounds what a slow receiver can make pile up.
+const maxNews = 64
 
 // tell queues n for the listener's teller. mu is held.
 func (l *listener) tell(n news) {
@@ -35,7 +35,7 @@ func (l *listener) tell(n news) {
 			return
 		}
 	case n.failure:
-		if ev.AcceptError == nil || len(q.items) >= maxAcceptErrorNews {
+		if ev.AcceptError == nil || len(q.items) >= maxNews {
 			return
 		}
 	default:
@@ -44,8 +44,15 @@ func (l *listener) tell(n news) {
 		}
 		// What has not been told yet and is undone by this move is dropped
 		// together with it.
-		if k := len(q.items) - 1; k >= 0 && q.items[k].undoneBy(n) {
+		k := len(q.items) - 1
+		if k >= 0 && q.items[k].undoneBy(n) {
 			q.items = q.items[:k]
+			return
+		}
+		if k+1 > maxNews && q.items[k].move() {
+			if q.items[k].info = n.info; q.items[k].from == n.info.State {
+				q.items = q.items[:k]
+			}
 			return
 		}
 	}
@@ -64,11 +71,13 @@ func (l *listener) acceptFailed(err error, retryIn time.Duration) {
 	l.g.mu.Unlock()
 }
 
+func (n news) move() bool { return !n.failure && !n.over }
+
 // undoneBy reports whether n and m are the moves Accepting → Full and back, or
 // the other way round.
 func (n news) undoneBy(m news) bool {
 	busy := func(s ListenerState) bool { return s == StateAccepting || s == StateFull }
-	return !n.failure && !n.over && n.from == m.info.State && n.info.State == m.from &&
+	return n.move() && n.from == m.info.State && n.info.State == m.from &&
 		busy(m.from) && busy(m.info.State)
 }
 

@@ -105,12 +105,13 @@ func (o *Options) withDefaults() Options {
 // is logged and otherwise ignored; runtime.Goexit too, but in ConnOpened it
 // ends the connection, with ReasonPanic. No lock is held while they run, so they
 // may call the group; an operation may return before its event has been
-// delivered, but Shutdown returns after the last one.
+// delivered, but Shutdown returns after the last one, so not from within one.
 type Events struct {
 	// ListenerState tells that a listener moved from one state to another.
 	// Events of one listener come one at a time and in order, from a goroutine
 	// of the group. Moves between Accepting and Full that wait for a slow
-	// receiver cancel each other out.
+	// receiver cancel each other out, and when more than 64 moves and errors
+	// wait, the last of them and a further move become one, or none.
 	ListenerState func(info ListenerInfo, from ListenerState)
 
 	// ConnOpened tells that a connection has got a slot. It runs on the
