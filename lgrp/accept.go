@@ -81,8 +81,9 @@ func (s *socket) turn(held *AnyConn) bool {
 	for {
 		full := held != nil && l.intent == intendAccept
 		if full && l.effectivePolicy().kind == queue {
-			// The other accept goroutines may come back with one more each.
-			full = l.queue.n > queueBound(l.max, g.max)-s.loops
+			// The other accept goroutines may come back with one more each. Where
+			// there are more of them than places, an empty queue is not full.
+			full = l.queue.n > max(queueBound(l.max, g.max)-s.loops, 0)
 		} else if full {
 			full = held.has(flagParked)
 		}

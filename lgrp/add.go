@@ -22,13 +22,19 @@ func (g *core) add(ctx context.Context, ls []*listener, bound func()) error {
 			}
 		}
 	}()
+	g.mu.Lock()
+	err := g.mayAdd() // before anything is bound
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	for _, l := range ls {
 		if err := l.bind(ctx); err != nil {
 			return err
 		}
 	}
 	for _, l := range ls {
-		if err := l.warmUp(ctx, l.sock); err != nil {
+		if err := l.warmUpNew(ctx); err != nil {
 			return err
 		}
 	}
@@ -70,12 +76,12 @@ func (l *listener) bind(ctx context.Context) error {
 		}
 	}
 	sock := newSocket(l, ln)
-	bound := addr.FromNet(ln.Addr())
 	l.g.mu.Lock()
-	l.sock, l.addr = sock, bound
+	l.socks++
+	l.sock, l.addr, l.taken = sock, sock.addr, true
 	l.g.mu.Unlock()
 	if l.id == "" {
-		l.id = bound.String()
+		l.id = sock.addr.String()
 		if err := l.g.reserve(l); err != nil {
 			return err
 		}
@@ -122,10 +128,25 @@ func (l *listener) mayStart() error {
 	if err := l.g.mayAdd(); err != nil {
 		return err
 	}
-	if l.intent != intendStart {
-		return fmt.Errorf("%w while it was starting: %q", ErrListenerRemoved, l.id)
+	switch {
+	case l.intent == intendStart:
+		return nil
+	case l.drained:
+		return fmt.Errorf("%w while it was starting: listener %q", ErrDrained, l.id)
 	}
-	return nil
+	return fmt.Errorf("%w while it was starting: %q", ErrListenerRemoved, l.id)
+}
+
+// warmUpNew calls OnBound for a listener that Add has bound, if it is still
+// wanted: those before it may have taken their time.
+func (l *listener) warmUpNew(ctx context.Context) error {
+	l.g.mu.Lock()
+	s, err := l.sock, l.mayStart()
+	l.g.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return l.warmUp(ctx, s)
 }
 
 // warmUp calls OnBound.
@@ -136,7 +157,7 @@ func (l *listener) warmUp(ctx context.Context, s *socket) (err error) {
 	}
 	l.g.mu.Lock()
 	info := l.info(true)
-	info.Addr = addr.FromNet(s.ln.Addr())
+	info.Addr = s.addr
 	l.g.mu.Unlock()
 	defer func() {
 		if v := recover(); v != nil {
@@ -158,11 +179,13 @@ func (l *listener) announce() error {
 	g.mu.Lock()
 	err := l.mayStart()
 	info := l.info(true)
+	if err == nil {
+		g.taskStarts() // Shutdown waits for it
+	}
 	g.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	g.taskStarts() // Shutdown waits for it
 	defer func() {
 		g.mu.Lock()
 		l.started = true
@@ -183,6 +206,7 @@ func (l *listener) discard() {
 	g.mu.Lock()
 	s := l.sock
 	l.sock = nil
+	s.stopsSoon()
 	if l.intent != intendClose {
 		l.intent = intendClose
 		l.refresh(nil)
@@ -198,7 +222,7 @@ func (l *listener) discard() {
 	switch {
 	case s != nil:
 		s.close(context.Background(), false)
-	case l.spec.adopted != nil: // never came to be bound
+	case l.spec.adopted != nil && !l.taken: // whoever took the socket away closes it
 		_ = g.closeRaw(l.spec.adopted)
 	}
 }
@@ -213,15 +237,26 @@ func (l *listener) bindAgain(ctx context.Context) error {
 	if err != nil {
 		return &BindError{Addr: l.rebindAddr(), Err: err}
 	}
+	g := l.g
 	s := newSocket(l, ln)
-	l.g.mu.Lock()
-	l.binding = s
-	l.g.mu.Unlock()
+	g.mu.Lock()
+	if err = l.mayBindAgain(); err == nil {
+		l.socks++
+		l.binding = s // whoever stops the listener from now on finds it
+	}
+	g.mu.Unlock()
+	if err != nil {
+		_ = g.closeRaw(ln)
+		return err
+	}
 	unused := true
 	defer func() {
-		l.g.mu.Lock()
+		g.mu.Lock()
 		l.binding = nil
-		l.g.mu.Unlock()
+		if unused {
+			s.stopsSoon()
+		}
+		g.mu.Unlock()
 		if unused {
 			s.close(context.Background(), false)
 		}
@@ -229,20 +264,27 @@ func (l *listener) bindAgain(ctx context.Context) error {
 	if err := l.warmUp(ctx, s); err != nil {
 		return err
 	}
-	g := l.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.mayAdd(); err != nil {
+	if err := l.mayBindAgain(); err != nil {
 		return err
-	}
-	if l.intent != intendRelease {
-		return l.impossible("resume", StateAccepting)
 	}
 	unused = false
 	l.sock = s
 	l.intent = intendAccept
 	s.start()
 	l.refresh(nil)
+	return nil
+}
+
+// mayBindAgain reports, with mu held, whether a resume is still wanted.
+func (l *listener) mayBindAgain() error {
+	if err := l.g.mayAdd(); err != nil {
+		return err
+	}
+	if l.intent != intendRelease {
+		return l.impossible("resume", StateAccepting)
+	}
 	return nil
 }
 

@@ -216,10 +216,7 @@ func (g *core) leave(c *AnyConn) {
 		g.uncounted--
 		l.uncounted--
 	}
-	if c.has(flagVictim) {
-		g.victims--
-		l.victims--
-	}
+	g.dropVictim(c)
 	g.dropIdle(c)
 	g.countEnded(c)
 	g.socketFreed()
@@ -286,7 +283,8 @@ func (g *core) uncount(c *AnyConn) {
 		c.l.active--
 		g.uncounted++
 		c.l.uncounted++
-		g.dropIdle(c) // closing it would free no slot
+		g.dropIdle(c)   // closing it would free no slot
+		g.dropVictim(c) // it has given its slot already
 		next = g.handOut()
 		g.bump()
 	}

@@ -299,3 +299,17 @@ func TestEarlyEndsAreLoggedOnceASecond(t *testing.T) {
 		require.Equal(t, 4, lines(), "what is left is logged at the end")
 	})
 }
+
+// A cause that is a nil pointer is one that says nothing.
+func TestCloseWithANilCloseError(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		g := newGroup(t, hold, nil)
+		_, ln := adopt(t, g, spec{})
+		ln.NewConn()
+		synctest.Wait()
+		require.True(t, g.Kill(1, (*lgrp.CloseError)(nil)))
+		synctest.Wait()
+		require.EqualValues(t, 1, g.Info().Closed[lgrp.ReasonKilled])
+		require.Equal(t, lgrp.ReasonError, lgrp.ReasonOf((*lgrp.CloseError)(nil), false))
+	})
+}

@@ -41,7 +41,11 @@ func (l *listener) release() error {
 	g.mu.Lock()
 	switch l.intent {
 	case intendRelease:
+		s := l.sock
 		g.mu.Unlock()
+		if s != nil {
+			s.awaitGone(context.Background()) // another Release is at it
+		}
 		return nil
 	case intendAccept, intendPause:
 	default:
@@ -134,13 +138,11 @@ func (l *listener) remove(mode RemoveMode) error {
 	}
 	l.sock = nil
 	binding := l.binding // by a Resume that is in OnBound
-	if s != nil && !s.stop {
-		g.stopping[s] = struct{}{} // so that a drain that begins now finds it
-	}
-	var closing []*socket // by an earlier Remove or Release
+	s.stopsSoon()
+	var closing, others []*socket // others: an earlier Remove or Release is at it
 	for o := range g.stopping {
-		if o != s && o.l == l && mode == KillConns {
-			closing = append(closing, o)
+		if o != s && o.l == l {
+			others = append(others, o)
 		}
 	}
 	l.unlist()
@@ -156,10 +158,15 @@ func (l *listener) remove(mode RemoveMode) error {
 		binding.close(context.Background(), false)
 		closing = append(closing, binding)
 	}
-	if mode == KillConns {
-		for _, o := range closing {
-			o.close(context.Background(), false) // which somebody has begun
+	for _, o := range others {
+		if mode == KillConns {
+			closing = append(closing, o)
+			o.close(context.Background(), false)
+		} else {
+			o.awaitGone(context.Background())
 		}
+	}
+	if mode == KillConns {
 		g.mu.Lock()
 		for _, o := range closing {
 			o.shut = true // its Close may block: that keeps nobody alive

@@ -8,6 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// addrless is a listener that has nothing but no address.
+type addrless struct{ net.Listener }
+
+func (addrless) Addr() net.Addr { return nil }
+
 // Between being registered, where a drain or Kill finds it, and being admitted
 // a connection can be ended by somebody. However it is turned away after that,
 // it is counted by the reason it has. The window is too small to be hit from
@@ -26,7 +31,7 @@ func TestCountedByItsReason(t *testing.T) {
 			g := newCore(&Options{OnLimit: Reject(nil, 0)})
 			l := g.newListener(context.Background(), "a", 0, LimitPolicy{}, listenSpec{})
 			l.intent = intendAccept
-			s := newSocket(l, nil)
+			s := newSocket(l, addrless{})
 			prepare(g, l, s)
 
 			client, server := net.Pipe()

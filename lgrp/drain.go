@@ -188,6 +188,7 @@ func (g *core) stopListeners(ctx context.Context, l *listener, op *drainOp, notR
 		l.joinDrain(op)
 		if l.intent != intendClose {
 			sweep := l.intent != intendStart
+			l.drained = !sweep
 			l.intent = intendDrain
 			l.refresh(nil)
 			if s := l.sock; s != nil {

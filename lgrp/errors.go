@@ -31,7 +31,8 @@ var (
 	// ErrDrained is the cause of a connection that a drain ended, be it at the
 	// deadline (ReasonForced) or because it came too late (ReasonDrained).
 	// Given to Close it sets ReasonDrained. Add returns it while the whole
-	// group is being drained.
+	// group is being drained, and if a drain came while the listener was
+	// starting.
 	ErrDrained = errors.New("lgrp: drained")
 
 	// ErrEvicted is the cause of an idle connection that was closed to let
@@ -105,12 +106,22 @@ type CloseError struct {
 }
 
 func (e *CloseError) Error() string {
+	if e == nil { // of a type that returns one where it meant no error
+		return "lgrp: connection closed: a nil *CloseError"
+	}
 	if e.Err == nil {
 		return "lgrp: connection closed: " + e.Reason.String()
 	}
 	return fmt.Sprintf("lgrp: connection closed: %s: %v", e.Reason, e.Err)
 }
-func (e *CloseError) Unwrap() error { return e.Err }
+
+// Unwrap returns Err.
+func (e *CloseError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // A DrainError says that a drain was not clean. Drain, Shutdown and Run return
 // it when any connection had to be forced or is stuck, Close only when any is

@@ -52,6 +52,15 @@ func (g *core) evict() *AnyConn {
 	return victim
 }
 
+// dropVictim counts c, if it was chosen to be closed for another, as done.
+func (g *core) dropVictim(c *AnyConn) {
+	if c.has(flagVictim) {
+		c.clear(flagVictim)
+		g.victims--
+		c.l.victims--
+	}
+}
+
 // underWay reports whether as many are being closed as there are waiters. A
 // listener that is full itself is helped only by its own.
 func (g *core) underWay(l *listener) bool {
@@ -78,15 +87,23 @@ func (l *listener) full() bool { return l.max > 0 && l.active >= l.max }
 // longest: one of l's own if l itself is full, else any.
 func (g *core) idlest(l *listener) *AnyConn {
 	if l.full() {
-		return l.idleHead
+		return g.idlestOf(l)
 	}
 	var v *AnyConn
 	for il := range g.idlers {
-		if h := il.idleHead; v == nil || h.side.Load().idleTicket < v.side.Load().idleTicket {
+		if h := g.idlestOf(il); h != nil && (v == nil || h.side.Load().idleTicket < v.side.Load().idleTicket) {
 			v = h
 		}
 	}
 	return v
+}
+
+// idlestOf passes over those that have ended since: to close them helps nobody.
+func (g *core) idlestOf(l *listener) *AnyConn {
+	for l.idleHead != nil && l.idleHead.has(flagEnded) {
+		g.dropIdle(l.idleHead)
+	}
+	return l.idleHead
 }
 
 // addIdle appends c to its listener's idle connections, the newest last.

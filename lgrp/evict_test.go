@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -100,5 +101,55 @@ func TestBugWaiterThatNobodyCouldHelpCostAnotherConnection(t *testing.T) {
 		require.EqualValues(t, 1, a.Info().Closed[lgrp.ReasonEvicted])
 		require.Zero(t, a.Info().Parked)
 		check(t, g)
+	})
+}
+
+// A victim that gives its slot back itself has done what it was chosen for: the
+// next arrival has another closed.
+func TestEvictIdleVictimThatUncounts(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := newGroup(t, func(ctx context.Context, _ net.Conn, c *conn) error {
+			c.SetIdle(true)
+			<-ctx.Done()
+			if c.ID() == 1 {
+				c.Uncount()
+				<-release
+			}
+			return nil
+		}, &lgrp.Options{MaxConns: 2, OnLimit: lgrp.EvictIdle()})
+		defer close(release)
+		_, ln := adopt(t, g, spec{})
+		for range 5 {
+			ln.NewConn()
+			time.Sleep(time.Second)
+			require.Zero(t, g.Info().Parked, "%+v", g.Info())
+		}
+		require.EqualValues(t, 2, g.Info().Closed[lgrp.ReasonEvicted], "and the first has not returned")
+	})
+}
+
+// One that was idle and has been ended since is none to be chosen.
+func TestEvictIdlePassesOverTheDead(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := newGroup(t, func(ctx context.Context, _ net.Conn, c *conn) error {
+			c.SetIdle(true)
+			<-ctx.Done()
+			if c.ID() == 1 {
+				<-release
+			}
+			return nil
+		}, &lgrp.Options{MaxConns: 2, OnLimit: lgrp.EvictIdle()})
+		defer close(release)
+		_, ln := adopt(t, g, spec{})
+		ln.NewConn()
+		time.Sleep(time.Second)
+		ln.NewConn()
+		time.Sleep(time.Second)
+		require.True(t, g.Kill(1, nil))
+		ln.NewConn()
+		time.Sleep(time.Second)
+		require.Zero(t, g.Info().Parked, "%+v", g.Info())
 	})
 }

@@ -49,7 +49,7 @@ var faults = []fault{
 	{"a closed group takes listeners", "core.go", "func (g *core) ready() bool {\n\tif g.draining() {\n\t\treturn false\n\t}", "func (g *core) ready() bool {", "it should be"},
 	{"reasons are not counted for the group", "admit.go", "\tg.closed[r]++\n", "", "the group says"},
 	{"Spread is not heeded", "drain.go", "if spread > 0 && i > 0 {", "if spread > time.Hour && i > 0 {", "is spread over"},
-	{"queue bound off by one", "accept.go", "full = l.queue.n > queueBound(l.max, g.max)-s.loops", "full = l.queue.n > queueBound(l.max, g.max)", "has 17 parked"},
+	{"queue bound off by one", "accept.go", "full = l.queue.n > max(queueBound(l.max, g.max)-s.loops, 0)", "full = l.queue.n > queueBound(l.max, g.max)", "has 17 parked"},
 	{"closing is told with another reason", "serve.go", "g.opts.Events.ConnClosed(c.Info(), c.reason(), c.cause)", "g.opts.Events.ConnClosed(c.Info(), ReasonReturned, c.cause)", "and the event says"},
 	{"closing is told before it is over", "serve.go", "\tc.closeSocket()\n\ttold = true\n\tg.tellEnd(c)\n", "\ttold = true\n\tif g.opts.Events.ConnClosed != nil {\n\t\tg.connClosed(c)\n\t}\n\tc.closeSocket()\n\tc.awaitClosed()\n\tc.awaitOnDrain()\n", "there was an event of its end"},
 	{"the end of a listener is not told", "listen.go", "\tl.tell(news{from: from, info: l.info(false)})\n", "\tif to != StateClosed {\n\t\tl.tell(news{from: from, info: l.info(false)})\n\t}\n", "the last that was told of it is"},

@@ -3,6 +3,7 @@ package lgrp
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/listengroup/listengroup/addr"
@@ -14,17 +15,18 @@ import (
 // listener (LCtx) and to each connection (CCtx).
 //
 // The zero value is not usable: groups are made by [New] and [NewGroup]. All
-// methods may be called by many goroutines at once, from handlers and
-// middleware too; only Shutdown, Close, Run and a Drain wait for handlers, so
-// a handler that calls one of them on its own connection waits for itself
-// until it is forced: use a goroutine.
+// methods may be called by many goroutines at once, from handlers, middleware,
+// hooks and event functions too; only Shutdown, Close, Run and a Drain wait for
+// all of these, so one that calls them waits for itself until it is forced:
+// start a goroutine for that.
 type ListenGroup[LCtx, CCtx any] struct {
 	core    *core
 	handler ConnHandler[LCtx, CCtx] // the application's, at the heart of every chain
 	plain   Handler                 // the same without types, or nil
 
-	mu  sync.Mutex
-	mws []link[LCtx, CCtx] // of Use and UseTyped
+	mu   sync.Mutex
+	mws  []link[LCtx, CCtx] // of Use and UseTyped; never changed in place
+	uses uint64             // calls of them
 }
 
 // New returns a group whose connections are all served by h. opts may be nil.
@@ -62,7 +64,8 @@ func NewGroup[LCtx, CCtx any](h GroupHandler[LCtx, CCtx], opts *Options) *Listen
 //
 // It affects connections that are accepted from now on, at listeners that
 // exist too: their chains are built anew, so each mw is called again with a
-// new next. It panics if a mw is nil.
+// new next. It panics if a mw is nil, and where one that is called panics or
+// returns nil: then none of them is in the chain.
 func (g *ListenGroup[LCtx, CCtx]) Use(mws ...Middleware) {
 	for _, mw := range mws {
 		if mw == nil {
@@ -87,8 +90,27 @@ func (g *ListenGroup[LCtx, CCtx]) UseTyped(mws ...TypedMiddleware[LCtx, CCtx]) {
 
 func (g *ListenGroup[LCtx, CCtx]) append(mws []link[LCtx, CCtx]) {
 	g.mu.Lock()
-	g.mws = append(g.mws[:len(g.mws):len(g.mws)], mws...)
+	g.uses++
+	use := g.uses
+	for i := range mws {
+		mws[i].use = use
+	}
+	g.mws = slices.Concat(g.mws, mws)
 	g.mu.Unlock()
+	built := false
+	defer func() {
+		if !built { // the application's middleware panicked: as if it had not been given
+			g.mu.Lock()
+			g.mws = slices.DeleteFunc(slices.Clone(g.mws), func(l link[LCtx, CCtx]) bool { return l.use == use })
+			g.mu.Unlock()
+			g.rebuild()
+		}
+	}()
+	g.rebuild()
+	built = true
+}
+
+func (g *ListenGroup[LCtx, CCtx]) rebuild() {
 	for _, l := range g.core.everyListener() {
 		l.rebuild()
 	}
@@ -109,8 +131,8 @@ func (g *ListenGroup[LCtx, CCtx]) middleware() []link[LCtx, CCtx] {
 // values live on, in the contexts of the listener's connections.
 //
 // Add fails with a *[BindError], [ErrDuplicateID], [ErrGroupClosed],
-// [ErrDrained] while the whole group is being drained, [ErrListenerRemoved] if
-// somebody removed the listener while it was starting, what OnBound returned
+// [ErrDrained] while the whole group is being drained or if a drain came while
+// the listener was starting, [ErrListenerRemoved] if somebody removed it then, what OnBound returned
 // or a *[PanicError] (both inside a *BindError), or an error that says what is
 // wrong with spec. An address that expands to several is such an error: that
 // is what AddAll is for. An adopted Listener is closed if Add fails.
@@ -176,10 +198,11 @@ func (g *ListenGroup[LCtx, CCtx]) add(ctx context.Context, specs []ListenerSpec[
 
 // listener makes the untyped listener of spec.
 func (g *ListenGroup[LCtx, CCtx]) listener(ctx context.Context, spec ListenerSpec[LCtx]) *listener {
+	transport, use := links[LCtx, CCtx](spec.Transport), links[LCtx, CCtx](spec.Use) // copies: the slices are the caller's
 	l := g.core.newListener(ctx, spec.ID, spec.MaxConns, spec.OnLimit, listenSpec{
 		addr: spec.Addr, adopted: spec.Listener, net: spec.Net, acceptors: spec.Acceptors, onBound: spec.OnBound,
 		chain: func() Handler {
-			return chain(g.handler, g.plain, links[LCtx, CCtx](spec.Transport), g.middleware(), links[LCtx, CCtx](spec.Use))
+			return chain(g.handler, g.plain, transport, g.middleware(), use)
 		},
 	})
 	l.shell = &Listener[LCtx]{l: l, ctx: spec.Context}

@@ -14,7 +14,7 @@ type deadliner interface {
 // deadliners returns the listeners to set a deadline on, or none unless each
 // can have one.
 func (s *socket) deadliners() (ds []deadliner) {
-	for _, ln := range s.shards() {
+	for _, ln := range s.shards {
 		d, ok := ln.(deadliner)
 		if !ok {
 			return nil

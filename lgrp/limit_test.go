@@ -392,3 +392,24 @@ func collect(g *group) (cs []lgrp.ConnInfo) {
 	}
 	return cs
 }
+
+// More accept goroutines than the queue has places.
+func TestQueueWithManyAcceptors(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		g := newGroup(t, hold, &lgrp.Options{MaxConns: 1, OnLimit: lgrp.Queue(0)})
+		l, ln := adopt(t, g, spec{Acceptors: 17})
+		clients := make([]net.Conn, 18)
+		for i := range clients {
+			clients[i] = ln.NewConn()
+		}
+		synctest.Wait()
+		for _, nc := range clients {
+			require.NoError(t, nc.Close())
+		}
+		synctest.Wait()
+		requireState(t, l, lgrp.StateAccepting)
+		ln.NewConn()
+		synctest.Wait()
+		require.Equal(t, 1, l.Info().Active)
+	})
+}

@@ -26,6 +26,8 @@ type listener struct {
 	// guarded by core.mu
 	addr      addr.Addr
 	bound     bool // has an address: is listed
+	taken     bool // a socket has been made of what was bound or adopted
+	drained   bool // a drain came while it was starting
 	intent    intent
 	shown     ListenerState
 	since     time.Time

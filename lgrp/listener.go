@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/listengroup/listengroup/addr"
 	"github.com/listengroup/listengroup/netx"
@@ -70,15 +71,16 @@ func (s *ListenerSpec[LCtx]) check() error {
 	case s.Acceptors < 0:
 		return fmt.Errorf("lgrp: listener spec: Acceptors is %d", s.Acceptors)
 	}
-	for _, mws := range [][]Middleware{s.Transport, s.Use} {
-		for _, mw := range mws {
-			if mw == nil {
-				return errors.New("lgrp: listener spec: a nil Middleware")
-			}
-		}
+	if i := slices.IndexFunc(s.Transport, isNil); i >= 0 {
+		return fmt.Errorf("lgrp: listener spec: Transport[%d] is nil", i)
+	}
+	if i := slices.IndexFunc(s.Use, isNil); i >= 0 {
+		return fmt.Errorf("lgrp: listener spec: Use[%d] is nil", i)
 	}
 	return nil
 }
+
+func isNil(mw Middleware) bool { return mw == nil }
 
 // dispose closes what the group has come to own of a spec that it refused.
 func (s *ListenerSpec[LCtx]) dispose() {
@@ -87,7 +89,8 @@ func (s *ListenerSpec[LCtx]) dispose() {
 	}
 }
 
-// expandAll replaces specs whose address stands for several by one for each.
+// expandAll replaces specs whose address stands for several by one for each. Its
+// errors say which of the specs is wrong.
 func expandAll[LCtx any](specs []ListenerSpec[LCtx]) ([]ListenerSpec[LCtx], error) {
 	var out []ListenerSpec[LCtx]
 	for _, spec := range specs {

@@ -47,6 +47,7 @@ type TypedMiddleware[LCtx, CCtx any] func(next ConnHandler[LCtx, CCtx]) ConnHand
 type link[LCtx, CCtx any] struct {
 	any   Middleware
 	typed TypedMiddleware[LCtx, CCtx]
+	use   uint64 // which call of Use or UseTyped has brought it
 }
 
 func links[LCtx, CCtx any](mws []Middleware) []link[LCtx, CCtx] {

@@ -51,9 +51,10 @@ func Reject(reply []byte, delay time.Duration) LimitPolicy {
 }
 
 // EvictIdle closes the connection that has been idle for longest, see
-// [AnyConn.SetIdle], with ErrEvicted, and lets the new one in when that one's
-// slot is free. At most one is closed for each arrival. While none is idle it
-// waits as under Backlog.
+// [AnyConn.SetIdle], with ErrEvicted, so that its slot goes to the first in
+// line: the new one, unless another listener has one that has waited for longer.
+// At most one is closed for each arrival. While none is idle it waits as under
+// Backlog.
 func EvictIdle() LimitPolicy { return LimitPolicy{kind: evictIdle} }
 
 // GoString is String, for messages of tests.

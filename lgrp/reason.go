@@ -70,7 +70,7 @@ func Reasons() []Reason {
 func reasonOfCause(cause error) Reason {
 	var ce *CloseError
 	switch {
-	case errors.As(cause, &ce) && ce.Reason != ReasonNone && ce.Reason < numReasons:
+	case errors.As(cause, &ce) && ce != nil && ce.Reason != ReasonNone && ce.Reason < numReasons:
 		return ce.Reason
 	case errors.Is(cause, ErrDrained):
 		return ReasonDrained
@@ -106,7 +106,7 @@ func ReasonOf(err error, draining bool) Reason {
 	switch {
 	case errors.As(err, &pe): // whatever was passed to panic
 		return ReasonPanic
-	case errors.As(err, &ce) && ce.Reason != ReasonNone && ce.Reason < numReasons:
+	case errors.As(err, &ce) && ce != nil && ce.Reason != ReasonNone && ce.Reason < numReasons:
 		return ce.Reason
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
 		return ReasonPeerClosed

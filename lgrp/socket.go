@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/listengroup/listengroup/addr"
 	"github.com/listengroup/listengroup/netx"
 )
 
@@ -20,10 +21,12 @@ import (
 type socket struct {
 	l       *listener
 	ln      net.Listener
-	idle    chan struct{} // closed when the last accept goroutine has left
-	closing chan struct{} // closed when ln is about to be closed
-	gone    chan struct{} // closed when ln is closed
-	halt    atomic.Bool   // accepting must wait or end: look under core.mu for which
+	addr    addr.Addr      // as bound
+	shards  []net.Listener // to accept from: more than one only for netx's Shards
+	idle    chan struct{}  // closed when the last accept goroutine has left
+	closing chan struct{}  // closed when ln is about to be closed
+	gone    chan struct{}  // closed when ln is closed
+	halt    atomic.Bool    // accepting must wait or end: look under core.mu for which
 
 	deadlines atomic.Uint64 // how often interrupt has set one, counted when it has
 
@@ -36,26 +39,23 @@ type socket struct {
 	past    bool // the deadline that is in force, or is being set, is in the past
 }
 
+// newSocket asks ln what there is to ask before any lock is held. Who puts the
+// socket where others find it counts it in l.socks at the same time.
 func newSocket(l *listener, ln net.Listener) *socket {
-	l.g.mu.Lock()
-	l.socks++
-	l.g.mu.Unlock()
-	return &socket{l: l, ln: ln, idle: make(chan struct{}), closing: make(chan struct{}), gone: make(chan struct{})}
-}
-
-// shards returns the sockets that there are to accept from: more than one only
-// for netx's Shards.
-func (s *socket) shards() []net.Listener {
-	if sh, ok := s.ln.(interface{ Shards() []net.Listener }); ok {
-		return sh.Shards()
+	s := &socket{
+		l: l, ln: ln, addr: addr.FromNet(ln.Addr()), shards: []net.Listener{ln},
+		idle: make(chan struct{}), closing: make(chan struct{}), gone: make(chan struct{}),
 	}
-	return []net.Listener{s.ln}
+	if sh, ok := ln.(interface{ Shards() []net.Listener }); ok {
+		s.shards = sh.Shards()
+	}
+	return s
 }
 
 // start starts the accept goroutines. mu is held.
 func (s *socket) start() {
 	s.started = true
-	for _, ln := range s.shards() {
+	for _, ln := range s.shards {
 		for range max(s.l.spec.acceptors, 1) {
 			s.loops++
 			s.l.g.taskStarts()
@@ -103,6 +103,14 @@ func (s *socket) finish() {
 	close(s.gone)
 }
 
+// stopsSoon has a drain that begins now find the socket, which its listener has
+// given up and which nobody has come to close yet. s may be nil. mu is held.
+func (s *socket) stopsSoon() {
+	if s != nil && !s.stop {
+		s.l.g.stopping[s] = struct{}{}
+	}
+}
+
 // close stops accepting for good and closes the socket. With sweep it first
 // serves what the kernel has queued, for closing resets those clients: it has
 // the kernel queue no more where that concerns nobody else, lets the accept
@@ -123,6 +131,7 @@ func (s *socket) close(ctx context.Context, sweep bool) {
 		return
 	}
 	s.stop = true
+	g.taskStarts() // Shutdown waits for it, be its time up
 	g.stopping[s] = struct{}{}
 	l.wake()
 	if !s.started {
@@ -133,6 +142,7 @@ func (s *socket) close(ctx context.Context, sweep bool) {
 
 	defer func() { // also when a method of the application's listener calls Goexit
 		s.closeAside()
+		g.taskEnds()
 		s.awaitGone(context.Background())
 	}()
 	if sweep && ctx.Err() == nil {

@@ -27,7 +27,7 @@ func (s *socket) sweep(ctx context.Context, interruptible bool) {
 	if o := s.l.spec.net; o != nil && o.Backlog > 0 {
 		limit = o.Backlog + 1 // the kernel queues one more than it is asked to
 	}
-	for _, ln := range s.shards() {
+	for _, ln := range s.shards {
 		sweepOne := func() error {
 			return s.sweepOne(func() (net.Conn, error) { return netx.AcceptQueued(ln) })
 		}
