@@ -65,6 +65,7 @@ func inBubble(t *testing.T, f func(tb *caseTB)) string {
 func outside(t *testing.T, f func(tb *caseTB)) string {
 	t.Helper()
 	tb := newCaseTB(t.Name())
+	tb.real = true
 	tb.do(func() { f(tb) })
 	tb.runCleanups()
 	replay(tb.rapids)

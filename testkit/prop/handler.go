@@ -1,6 +1,7 @@
 package prop
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"testing"
 	"time"
+	"unicode"
 
 	"pgregory.net/rapid"
 
@@ -31,7 +33,8 @@ type ConnHandlerSpec struct {
 	// Context is the listener's context, a value of the handler's LCtx. Defaults to LCtx's zero value.
 	Context any
 
-	// Normal takes out of an answer what may differ from time to time, such as a date. Defaults to nothing.
+	// Normal takes out of an answer what may differ from connection to connection, such as its id or a date.
+	// Defaults to nothing.
 	Normal func(answer []byte) []byte
 
 	// Deviations are the laws that the handler breaks on purpose, each with the reason. A law that is
@@ -96,6 +99,22 @@ func (r *handlerTrial) laws() []law {
 
 const patience = time.Hour // virtual
 
+// seeNormal is for messages of laws that compare answers: it explains those that differ in figures only.
+func seeNormal(a, b []byte) string {
+	letters := func(b []byte) []byte {
+		return bytes.Map(func(r rune) rune {
+			if unicode.IsDigit(r) {
+				return -1
+			}
+			return r
+		}, b)
+	}
+	if !bytes.Equal(letters(a), letters(b)) {
+		return ""
+	}
+	return " (what differs from connection to connection, such as its id or a date, is for ConnHandlerSpec.Normal to take out)"
+}
+
 // converse sends p and half-closes, and returns all that the handler answers.
 func (r *handlerTrial) converse(nc net.Conn, p Payload, cut Chunking) ([]byte, error) {
 	_ = nc.SetDeadline(time.Now().Add(patience))
@@ -118,17 +137,17 @@ func (r *handlerTrial) chunking(tb *caseTB, rt *rapid.T) {
 	p := r.spec.Input.Draw(rt, "input")
 	cut := Chunkings().Draw(rt, "sent")
 	tb.drew("%q %v", []byte(p), cut)
-	s := r.start(tb, testkitDefault)
-	whole, err := r.converse(s.dial(), p, nil)
+	// Each in a group of its own, so that both are its first connection.
+	whole, err := r.converse(r.start(tb, testkitDefault).dial(), p, nil)
 	if err != nil {
 		tb.Fatalf("sent %v: %v", p, err)
 	}
-	pieces, err := r.converse(s.dial(), p, cut)
+	pieces, err := r.converse(r.start(tb, testkitDefault).dial(), p, cut)
 	if err != nil {
 		tb.Fatalf("sent %v %v: %v", p, cut, err)
 	}
 	if string(whole) != string(pieces) {
-		tb.Fatalf("sent %v in one piece the handler answers %v, and %v it answers %v", p, Payload(whole), cut, Payload(pieces))
+		tb.Fatalf("sent %v in one piece the handler answers %v, and %v it answers %v%s", p, Payload(whole), cut, Payload(pieces), seeNormal(whole, pieces))
 	}
 }
 
@@ -208,7 +227,7 @@ func (r *handlerTrial) concurrent(tb *caseTB, rt *rapid.T) {
 			case err != nil:
 				done <- fmt.Sprintf("sent %v: %v", inputs[i], err)
 			case string(answer) != alone[i]:
-				done <- fmt.Sprintf("sent %v the handler answers %v alone, and %v as one of %d clients", inputs[i], Payload(alone[i]), Payload(answer), n)
+				done <- fmt.Sprintf("sent %v the handler answers %v alone, and %v as one of %d clients%s", inputs[i], Payload(alone[i]), Payload(answer), n, seeNormal([]byte(alone[i]), answer))
 			default:
 				done <- ""
 			}

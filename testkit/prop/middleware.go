@@ -90,7 +90,7 @@ func (m *MiddlewareSpec) laws() []law {
 		{LawConcurrent, "one middleware serves all connections of a group at the same time; each gets its own bytes. Run the test with -race too.", m.concurrent},
 		{LawNotClosed, "the group closes the connection, once, when the outermost layer has returned. Whoever closes it earlier cuts off what other layers still want to send.", once(m.notClosed)},
 		{LawNotRetained, "once it has returned, a middleware does nothing more with the connection.", once(m.notRetained)},
-		{LawDrain, "a handler that returns when a drain begins ends its connection: nothing in the middleware waits for more.", once(m.drain)},
+		{LawDrain, "a handler that returns when a drain begins ends its connection: nothing in the middleware waits for more, nor for ever for a client that says nothing: see lgrp.AnyConn.WakeOnDrain.", once(m.drain)},
 		{LawTwice, "the func(next) is called for each listener, and again when Use is called later. What connections share belongs to the factory; what is made in func(next) must not be the last one's.", once(m.twice)},
 		{LawZeroConn, "tests of middleware and other packages call it with new(lgrp.AnyConn).", once(m.zeroConn)},
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
+	"github.com/listengroup/listengroup/netx"
 )
 
 // errTrial is an error that no middleware knows.
@@ -50,9 +51,15 @@ func reply(f func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error) lgrp
 // reach connects and waits for a handler made by reply.
 func (s *trial) reach() net.Conn {
 	nc := s.dial()
-	if _, err := io.ReadFull(nc, make([]byte, 1)); err != nil {
+	limit := s.patience()
+	_ = nc.SetReadDeadline(time.Now().Add(limit))
+	switch _, err := io.ReadFull(nc, make([]byte, 1)); {
+	case netx.IsTimeout(err):
+		s.Fatalf("next was not called, or what it wrote was lost: %v after the client had connected nothing has come. (What a client has to say before is for MiddlewareSpec.Client)", limit)
+	case err != nil:
 		s.Fatalf("next was never called, or what it wrote was lost: the client reads %v", err)
 	}
+	_ = nc.SetReadDeadline(time.Time{})
 	return nc
 }
 
@@ -193,6 +200,18 @@ func (m *MiddlewareSpec) drain(tb *caseTB) {
 	defer cancel()
 	if r, err := s.group.Drain(ctx, nil); err != nil {
 		tb.Fatalf("the handler returned when the drain began, and a minute later the connection had to be forced: %d forced, %d stuck", r.Forced, len(r.Stuck))
+	}
+
+	silent := m.start(tb, reply(func(_ context.Context, _ net.Conn, c *lgrp.AnyConn) error {
+		<-c.Draining()
+		return nil
+	}))
+	silent.dialRaw() // and says nothing
+	time.Sleep(time.Second)
+	ctx, cancel = context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := silent.group.Drain(ctx, nil); err != nil {
+		tb.Fatalf("a client connected and said nothing, then the group was drained; %v later the connection had to be forced", patience)
 	}
 }
 

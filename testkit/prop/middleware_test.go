@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/listengroup/listengroup/lgrp"
+	"github.com/listengroup/listengroup/netx"
 	"github.com/listengroup/listengroup/testkit"
 	"github.com/listengroup/listengroup/testkit/prop"
 )
@@ -147,4 +150,48 @@ func TestBrokenMiddleware(t *testing.T) {
 			prop.TestMiddleware(t, test.mw, prop.MiddlewareSpec{Deviations: d})
 		})
 	}
+}
+
+// One that waits for a line, as a login does, keeps every law but one: a client that says nothing is waited for
+// in a drain too.
+func TestMiddlewareThatWaitsForALine(t *testing.T) {
+	for name, wait := range map[string]func(*lgrp.AnyConn, net.Conn) (done func()){
+		"for ever":    func(*lgrp.AnyConn, net.Conn) func() { return func() {} },
+		"until drain": (*lgrp.AnyConn).WakeOnDrain,
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := prop.MiddlewareSpec{Client: func(nc net.Conn) (net.Conn, error) {
+				_, err := nc.Write([]byte("me\n"))
+				return nc, err
+			}}
+			if name == "for ever" {
+				spec.Deviations = map[prop.Law]string{prop.LawDrain: "on purpose"}
+			}
+			prop.TestMiddleware(t, around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+				done := wait(c, nc)
+				_, nc, err := netx.ReadLine(nc, 100)
+				if done(); err != nil {
+					return err
+				}
+				return next(ctx, nc, c)
+			}), spec)
+		})
+	}
+}
+
+// Where what a client has to say is not given, the laws say so, in virtual time and in real.
+func TestMiddlewareThatWaitsForALineThatDoesNotCome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of the laws waits in real time")
+	}
+	broken := map[prop.Law]string{}
+	prop.TestMiddleware(t, around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+		_, nc, err := netx.ReadLine(nc, 100)
+		if err != nil {
+			return err
+		}
+		return next(ctx, nc, c)
+	}), prop.MiddlewareSpec{Broken: func(l prop.Law, found string) { broken[l] = found }})
+	require.Contains(t, broken[prop.LawError], "MiddlewareSpec.Client")
+	require.Contains(t, broken[prop.LawInterfaces], "MiddlewareSpec.Client")
 }

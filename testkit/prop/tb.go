@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/listengroup/listengroup/testkit"
 )
@@ -24,6 +25,7 @@ type caseTB struct {
 	cleanups []func()
 	rapids   any // a panic of rapid's, which goes on in rapid's goroutine
 
+	real     bool      // the clock is
 	outcomes *outcomes // of other cases of the same law; nil outside of laws
 	values   string    // what this one has drawn
 }
@@ -34,6 +36,14 @@ func newCaseTB(name string) *caseTB {
 	c := &caseTB{name: name}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
+}
+
+// patience is how long a case waits for what should come at once.
+func (c *caseTB) patience() time.Duration {
+	if c.real {
+		return 10 * time.Second
+	}
+	return patience
 }
 
 // Helper is testing.TB's; there are no line numbers to improve.
