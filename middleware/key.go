@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/listengroup/listengroup/lgrp"
@@ -56,7 +57,7 @@ func ByIP(opts *ByIPOptions) func(c *lgrp.AnyConn) Key {
 		bits6 = opts.IPv6Bits
 	}
 	if bits4 < 1 || bits4 > 32 || bits6 < 1 || bits6 > 128 {
-		panic("middleware: ByIP with a prefix length that does not fit")
+		panic(fmt.Sprintf("middleware: ByIP with a prefix length that does not fit: IPv4Bits %d of 32, IPv6Bits %d of 128", bits4, bits6))
 	}
 	return func(c *lgrp.AnyConn) Key {
 		ip, ok := ipOf(c.RemoteAddr())

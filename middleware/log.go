@@ -28,7 +28,8 @@ type LogOptions struct {
 
 // Log writes two records for each connection, on its goroutine: "connection
 // start" with conn (its id), listener and peer, and "connection end" with these
-// and duration, read and written (bytes), reason and, if there is one, error. A
+// and duration, read and written (bytes), reason and, if there is one, error:
+// the handler's, or the cause given to Close, whichever ended the connection. A
 // nil logger means slog.Default() at the time of the call.
 //
 // It stands where the bytes are that it is to tell of, and inside what learns
@@ -97,8 +98,12 @@ func (l *logged) end() {
 	}
 	attrs := append(about(l.c), slog.Duration("duration", time.Since(l.begun)),
 		slog.Int64("read", l.read.Load()), slog.Int64("written", l.written.Load()), slog.String("reason", why.String()))
-	if l.err != nil {
-		attrs = append(attrs, slog.Any("error", l.err))
+	err := l.err
+	if l.c.Info().Reason != lgrp.ReasonNone { // ended from outside: what next has returned is what came of it
+		err = context.Cause(l.ctx)
+	}
+	if err != nil && err != lgrp.ErrKilled { // which the reason says
+		attrs = append(attrs, slog.Any("error", err))
 	}
 	l.logger.LogAttrs(l.ctx, level, "connection end", attrs...)
 }

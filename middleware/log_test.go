@@ -104,6 +104,14 @@ func TestLog(t *testing.T) {
 			}, nil,
 			start + "level=INFO " + about + "duration=0s read=0 written=0 reason=killed\n",
 		},
+		"killed, and why": {
+			func(nc net.Conn, c *lgrp.AnyConn) error {
+				c.Close(errors.New("spam"))
+				_, err := nc.Read(make([]byte, 1))
+				return err
+			}, nil,
+			start + "level=INFO " + about + "duration=0s read=0 written=0 reason=killed error=spam\n",
+		},
 		"drained": {
 			func(nc net.Conn, c *lgrp.AnyConn) error {
 				c.Drain(time.Time{})

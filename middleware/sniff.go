@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"time"
@@ -60,9 +61,9 @@ type SniffOptions struct {
 // opts may be nil.
 func Sniff(routes []SniffRoute, opts *SniffOptions) lgrp.Middleware {
 	s := sniffer{routes: append([]SniffRoute(nil), routes...)}
-	for _, r := range s.routes {
+	for i, r := range s.routes {
 		if r.Match == nil || r.Handler == nil {
-			panic("middleware: Sniff with an incomplete route")
+			panic(fmt.Sprintf("middleware: Sniff with an incomplete route: the one at %d has no Match or no Handler", i))
 		}
 	}
 	if opts != nil {

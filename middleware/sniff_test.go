@@ -275,7 +275,7 @@ func TestSniffEndsWithPeer(t *testing.T) {
 }
 
 func TestSniffPanicsOnMisuse(t *testing.T) {
-	require.PanicsWithValue(t, "middleware: Sniff with an incomplete route", func() {
+	require.PanicsWithValue(t, "middleware: Sniff with an incomplete route: the one at 0 has no Match or no Handler", func() {
 		middleware.Sniff([]middleware.SniffRoute{{Match: middleware.MatchSSH()}}, nil)
 	})
 }
