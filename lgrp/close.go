@@ -1,6 +1,9 @@
 package lgrp
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // end is how a connection is told that it is over, whoever says so. It
 // reports whether this call was the first.
@@ -135,9 +138,11 @@ func (c *AnyConn) IsDraining() bool { return c.has(flagDraining) }
 // Shutdown does not return, before f has; if f panics, the connection ends
 // with ReasonPanic.
 //
-//	defer c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })()
+//	c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })
 //
-// A handler woken like that should return nil if IsDraining, so that the end
+// Middleware, after which others use the connection, has [AnyConn.WakeOnDrain]
+// for that, since f may be about to set the deadline while stop is called. A
+// handler woken like that should return nil if IsDraining, so that the end
 // counts as ReasonDrained and not as a time-out. And it may be woken before its
 // first Read, for clients that waited in the kernel's queue are served during
 // the drain: where they speak first, what they have sent is still unread, and
@@ -161,6 +166,34 @@ func (c *AnyConn) OnDrain(f func()) (stop func() bool) {
 		}
 	}
 	return func() bool { return false }
+}
+
+// WakeOnDrain has reads of nc time out when the connection should finish soon; at
+// once if that has begun. It is [AnyConn.OnDrain] with a read deadline, for
+// middleware that waits for something and then goes on: done ends it, takes nc's
+// read deadline away, whoever set it, and when it returns none will come any
+// more. Deadlines of your own are set before.
+//
+//	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+//	done := c.WakeOnDrain(nc)
+//	line, nc, err := netx.ReadLine(nc, 256)
+//	done()
+func (c *AnyConn) WakeOnDrain(nc net.Conn) (done func()) {
+	turn := make(chan struct{}, 1) // whoever has put something in sets the deadline
+	over := false
+	set := func(t time.Time, last bool) {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+		if !over {
+			over = last
+			_ = nc.SetReadDeadline(t)
+		}
+	}
+	stop := c.OnDrain(func() { set(time.Unix(1, 0), false) })
+	return func() {
+		stop()
+		set(time.Time{}, true)
+	}
 }
 
 // goOnDrain runs f, which side.running has been raised for.

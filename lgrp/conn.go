@@ -62,6 +62,12 @@ func FromContext[LCtx, CCtx any](ctx context.Context) (*Conn[LCtx, CCtx], bool) 
 	if !ok {
 		return nil, false
 	}
+	return FromAny[LCtx, CCtx](a)
+}
+
+// FromAny is [FromContext] for code that has the untyped connection: a key
+// function of middleware.LimitBy, say, that wants to know who has logged in.
+func FromAny[LCtx, CCtx any](a *AnyConn) (*Conn[LCtx, CCtx], bool) {
 	c, ok := a.typed.(*Conn[LCtx, CCtx])
 	return c, ok
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -202,4 +203,54 @@ func TestZeroAnyConnIsUsableInTests(t *testing.T) {
 	<-ran
 	c.Close(nil)
 	require.Equal(t, lgrp.ReasonKilled, c.Info().Reason)
+}
+
+// slowReadDeadline takes a second for a deadline that is over.
+type slowReadDeadline struct {
+	net.Conn
+	last time.Time
+}
+
+func (c *slowReadDeadline) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		time.Sleep(time.Second)
+	}
+	c.last = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+func TestWakeOnDrain(t *testing.T) {
+	for name, drain := range map[string]func(*lgrp.AnyConn){
+		"never":      func(*lgrp.AnyConn) {},
+		"meanwhile":  func(c *lgrp.AnyConn) { c.Drain(time.Time{}); synctest.Wait() },
+		"at the end": func(c *lgrp.AnyConn) { c.Drain(time.Time{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				near, far := testkit.NewConnPair(t)
+				var c lgrp.AnyConn
+				nc := &slowReadDeadline{Conn: near}
+				done := c.WakeOnDrain(nc)
+				drain(&c)
+				done()
+				time.Sleep(time.Hour)
+				require.Zero(t, nc.last, "a deadline was left behind")
+				_, err := far.Write([]byte("x"))
+				require.NoError(t, err)
+				_, err = nc.Read(make([]byte, 1))
+				require.NoError(t, err)
+				done() // does nothing
+			})
+		})
+	}
+	testkit.Bubble(t, func(t *testing.T) {
+		near, _ := testkit.NewConnPair(t)
+		var c lgrp.AnyConn
+		defer c.WakeOnDrain(near)()
+		time.AfterFunc(time.Minute, func() { c.Drain(time.Time{}) })
+		begun := time.Now()
+		_, err := near.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Equal(t, time.Minute, time.Since(begun))
+	})
 }

@@ -65,7 +65,7 @@
 //
 // A handler that waits in Read is woken like this:
 //
-//	defer c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })()
+//	c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })
 //
 // Every connection ends for a [Reason], which is counted for each listener.
 // The first reason stays.
@@ -87,7 +87,9 @@
 // goroutines at once, from handlers and event functions too. The accept
 // goroutines never block on anything but Accept and their limit: handshakes,
 // events and logging happen elsewhere. No lock is held while code of the
-// application's runs.
+// application's runs. What is not guarded is [Conn].Data: from when the handler
+// starts it is the handler's, and whoever walks over Conns touches in it only
+// what is safe by itself, such as a channel that was made before.
 //
 // A group's goroutines are one for each acceptor, one for each connection that
 // is being served, and now and then one that delivers events. Parked and idle

@@ -3,6 +3,7 @@ package lgrp
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -43,6 +44,17 @@ type DrainReport struct {
 	Forced   int           `json:"forced"`          // closed at the deadline; their handlers have returned since
 	Stuck    []ConnInfo    `json:"stuck,omitempty"` // closed, but their handlers have not returned
 	Took     time.Duration `json:"took"`            // in nanoseconds
+}
+
+// LogValue groups the numbers, and the first of the stuck connections.
+func (r DrainReport) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.Int("finished", r.Finished), slog.Int("forced", r.Forced), slog.Int("stuck", len(r.Stuck)), slog.Duration("took", r.Took),
+	}
+	if len(r.Stuck) > 0 {
+		attrs = append(attrs, slog.Any("first_stuck", r.Stuck[0]))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // err returns a *DrainError if the drain was not clean.

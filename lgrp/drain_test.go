@@ -1,8 +1,10 @@
 package lgrp_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"syscall"
@@ -323,4 +325,21 @@ func TestHandlersOfADrainStartWithDrainingClosed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestDrainReportInALog(t *testing.T) {
+	var out bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	r := &lgrp.DrainReport{Finished: 2, Forced: 1, Took: time.Second}
+	logger.Info("drained", "report", r)
+	r.Stuck = []lgrp.ConnInfo{{ID: 7, ListenerID: "a"}, {ID: 8}}
+	logger.Info("drained", "report", *r)
+	require.Equal(t, `level=INFO msg=drained report.finished=2 report.forced=1 report.stuck=0 report.took=1s
+level=INFO msg=drained report.finished=2 report.forced=1 report.stuck=2 report.took=1s report.first_stuck.id=7 report.first_stuck.listener=a
+`, out.String())
 }

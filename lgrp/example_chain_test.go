@@ -1,13 +1,14 @@
 package lgrp_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
-	"strings"
+	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
+	"github.com/listengroup/listengroup/middleware"
+	"github.com/listengroup/listengroup/netx"
 )
 
 func ExampleListenGroup_Use() {
@@ -36,14 +37,22 @@ func ExampleListenGroup_UseTyped() {
 		return err
 	}, nil)
 	defer g.Close()
-	// The first line is the peer's name, for all handlers of this group.
+	// The first line is the peer's name, for all handlers of this group: what
+	// follows it is theirs to read, it has to come in time, and in a drain it is
+	// not waited for.
 	g.UseTyped(func(next lgrp.ConnHandler[Port, Session]) lgrp.ConnHandler[Port, Session] {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.Conn[Port, Session]) error {
-			name, err := bufio.NewReader(nc).ReadString('\n')
-			if err != nil {
-				return &lgrp.CloseError{Reason: lgrp.ReasonDenied, Err: err}
+			_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+			done := c.WakeOnDrain(nc)
+			name, nc, err := netx.ReadLine(nc, 256)
+			done()
+			switch {
+			case err != nil && c.IsDraining():
+				return nil
+			case err != nil:
+				return err
 			}
-			c.Data.Name = strings.TrimSpace(name)
+			c.Data.Name = name
 			return next(ctx, nc, c)
 		}
 	})
@@ -74,6 +83,27 @@ func ExampleFromContext() {
 	// Output:
 	// Hello true
 	// who is there?
+}
+
+// Stock middleware asks functions that are given the untyped connection.
+func ExampleFromAny() {
+	g := lgrp.New(greetLines, nil)
+	defer g.Close()
+	polite := func(c *lgrp.AnyConn) bool {
+		typed, ok := lgrp.FromAny[Port, Session](c)
+		return ok && typed.Listener.Greeting != ""
+	}
+	g.Use(middleware.When(polite, func(next lgrp.Handler) lgrp.Handler {
+		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			fmt.Println("somebody will be greeted")
+			return next(ctx, nc, c)
+		}
+	}))
+	l, _ := g.Listen(context.Background(), "mem:fromany", Port{"Hello"})
+	fmt.Println(say(dial(l), "you"))
+	// Output:
+	// somebody will be greeted
+	// Hello, you
 }
 
 // A middleware that ends the chain with a handler of its own, for the clients of

@@ -1,31 +1,35 @@
 package lgrp_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
+	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
+	"github.com/listengroup/listengroup/netx"
 )
 
 // door lets members in.
 type door struct{ members map[string]bool }
 
 func (d door) Connected(_ context.Context, nc net.Conn, c *lgrp.Conn[Port, Session]) (lgrp.ConnHandler[Port, Session], error) {
-	name, err := bufio.NewReader(nc).ReadString('\n')
+	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	name, rest, err := netx.ReadLine(nc, 256)
+	_ = nc.SetReadDeadline(time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	c.Data.Name = strings.TrimSpace(name)
+	c.Data.Name = name
 	if !d.members[c.Data.Name] {
 		return nil, nil // closed, as ReasonDenied
 	}
-	return d.serve, nil
+	return func(ctx context.Context, _ net.Conn, c *lgrp.Conn[Port, Session]) error {
+		return d.serve(ctx, rest, c) // what came after the line is still to be read there
+	}, nil
 }
 
 func (d door) serve(_ context.Context, nc net.Conn, c *lgrp.Conn[Port, Session]) error {

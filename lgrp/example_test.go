@@ -40,7 +40,7 @@ func say(nc net.Conn, line string) string {
 // greetLines answers each line with the listener's greeting, until the peer goes or
 // the connection is asked to finish.
 func greetLines(_ context.Context, nc net.Conn, c *lgrp.Conn[Port, Session]) error {
-	defer c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })()
+	c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })
 	lines := bufio.NewScanner(nc)
 	for lines.Scan() {
 		fmt.Fprintf(nc, "%s, %s\n", c.Listener.Greeting, lines.Text())

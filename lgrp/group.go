@@ -259,7 +259,7 @@ func (g *ListenGroup[LCtx, CCtx]) Conn(id uint64) (*Conn[LCtx, CCtx], bool) {
 // Conns yields the connections whose handler has started, in no particular
 // order. It is weakly consistent: connections that come or go during the loop
 // may or may not be seen. It never holds up accepting, however long the loop's
-// body takes.
+// body takes. Their Data is in use, see [Conn] for who may touch it.
 func (g *ListenGroup[LCtx, CCtx]) Conns() iter.Seq[*Conn[LCtx, CCtx]] {
 	return func(yield func(*Conn[LCtx, CCtx]) bool) {
 		for a := range g.core.reg.all() {

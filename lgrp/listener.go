@@ -93,7 +93,7 @@ func (s *ListenerSpec[LCtx]) dispose() {
 // errors say which of the specs is wrong.
 func expandAll[LCtx any](specs []ListenerSpec[LCtx]) ([]ListenerSpec[LCtx], error) {
 	var out []ListenerSpec[LCtx]
-	for _, spec := range specs {
+	for n, spec := range specs {
 		as := []addr.Addr{spec.Addr}
 		if spec.Listener == nil && !spec.Addr.IsZero() {
 			var err error
@@ -108,6 +108,9 @@ func expandAll[LCtx any](specs []ListenerSpec[LCtx]) ([]ListenerSpec[LCtx], erro
 				one.ID = fmt.Sprintf("%s#%d", spec.ID, i+1)
 			}
 			if err := one.check(); err != nil {
+				if len(specs) > 1 {
+					err = fmt.Errorf("%w (of the spec at %d)", err, n)
+				}
 				return nil, err
 			}
 			out = append(out, one)

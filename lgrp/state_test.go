@@ -286,6 +286,8 @@ func TestAddErrors(t *testing.T) {
 	require.ErrorContains(t, err, "AddAll")
 	_, err = g.Add(t.Context(), spec{})
 	require.ErrorContains(t, err, "neither Addr nor Listener")
+	_, err = g.AddAll(t.Context(), spec{Addr: addr.MustParse("127.0.0.1:0")}, spec{})
+	require.EqualError(t, err, "lgrp: listener spec: neither Addr nor Listener is set (of the spec at 1)")
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	_, err = g.Add(t.Context(), spec{Addr: addr.MustParse(":0"), Listener: ln})

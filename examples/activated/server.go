@@ -26,7 +26,7 @@ type server struct{ generation int }
 const lastCall = 100 * time.Millisecond
 
 func (s server) serve(_ context.Context, nc net.Conn, c *lgrp.Conn[port, session]) error {
-	defer c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now().Add(lastCall)) })()
+	c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now().Add(lastCall)) })
 	lines := bufio.NewScanner(nc)
 	for lines.Scan() {
 		if _, err := fmt.Fprintf(nc, "generation %d: %s\n", s.generation, lines.Text()); err != nil {

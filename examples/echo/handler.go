@@ -57,7 +57,7 @@ func logTo(w io.Writer) lgrp.TypedMiddleware[*port, session] {
 func echo(_ context.Context, nc net.Conn, c *conn) error {
 	// A client that says nothing would hold a drain up for all of its grace:
 	// end the Read when it begins.
-	defer c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now()) })()
+	c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now()) })
 
 	if c.Listener.greeting != "" {
 		if _, err := fmt.Fprintln(nc, c.Listener.greeting); err != nil {

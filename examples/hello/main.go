@@ -20,7 +20,7 @@ type port struct{ greeting string } // what every listener has
 type session struct{ bytes int64 }  // what every connection has
 
 func echo(_ context.Context, nc net.Conn, c *lgrp.Conn[port, session]) error {
-	defer c.OnDrain(func() { nc.SetReadDeadline(time.Now()) })() // end the Read when a drain begins
+	c.OnDrain(func() { nc.SetReadDeadline(time.Now()) }) // end the Read when a drain begins
 	fmt.Fprintf(nc, "%s, you are number %d\n", c.Listener.greeting, c.ID())
 	c.Data.bytes, _ = io.Copy(nc, nc)
 	log.Printf("number %d, on %s, sent %d bytes", c.ID(), c.ListenerID(), c.Data.bytes)

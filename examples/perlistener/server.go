@@ -95,7 +95,7 @@ const maxLine = 64 << 10
 // eachLine calls f with every line until the peer sends no more or the group
 // drains, which is no error: the line under way has then been answered.
 func eachLine(ctx context.Context, nc net.Conn, c *conn, f func(line string) error) error {
-	defer c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now()) })()
+	c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now()) })
 	lines := bufio.NewScanner(nc)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {

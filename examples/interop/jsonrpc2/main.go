@@ -57,7 +57,7 @@ func serve(ctx context.Context, nc net.Conn, c *lgrp.Conn[port, session]) error 
 		return err
 	}
 	// Close answers what has been asked already, and then closes nc.
-	defer c.OnDrain(func() { _ = rpc.Close() })()
+	c.OnDrain(func() { _ = rpc.Close() })
 	err = rpc.Wait()
 	if c.Info().Draining {
 		return nil

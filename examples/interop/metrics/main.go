@@ -47,7 +47,7 @@ func newGroup(registry *prometheus.Registry) *group {
 }
 
 func echo(_ context.Context, nc net.Conn, c *lgrp.Conn[port, session]) error {
-	defer c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now()) })()
+	c.OnDrain(func() { _ = nc.SetReadDeadline(time.Now()) })
 	_, err := io.Copy(nc, nc)
 	if c.Info().Draining {
 		return nil

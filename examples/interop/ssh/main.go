@@ -75,7 +75,7 @@ func serve(ctx context.Context, nc net.Conn, c *lgrp.Conn[port, session]) error 
 	var programs sync.WaitGroup
 	defer programs.Wait()
 	draining := make(chan struct{})
-	defer c.OnDrain(func() { close(draining) })()
+	c.OnDrain(func() { close(draining) })
 	go ssh.DiscardRequests(requests)
 	for {
 		select {
