@@ -1,13 +1,16 @@
 package middleware_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/listengroup/listengroup/addr"
 	"github.com/listengroup/listengroup/lgrp"
 	"github.com/listengroup/listengroup/middleware"
 )
@@ -44,6 +47,12 @@ func TestAllowFromAndDenyFrom(t *testing.T) {
 		"as text":            {text("192.0.2.1:80"), true},
 		"as text, mapped":    {text("[::ffff:192.0.2.1]:80"), true},
 		"unix":               {&net.UnixAddr{Name: "@", Net: "unix"}, false},
+		"unix, as an IP":     {&net.UnixAddr{Name: "192.0.2.1", Net: "unix"}, false},
+		"unix, with a port":  {&net.UnixAddr{Name: "192.0.2.1:80", Net: "unix"}, false},
+		"unixpacket":         {&net.UnixAddr{Name: "192.0.2.1", Net: "unixpacket"}, false},
+		"unix, no network":   {&net.UnixAddr{Name: "192.0.2.1"}, false},
+		"unix of others":     {onUnix{"192.0.2.1:80"}, false},
+		"addr's unix":        {addr.FromNet(&net.UnixAddr{Name: "192.0.2.1", Net: "unix"}), false},
 		"no IP":              {&net.TCPAddr{}, false},
 		"a name":             {text("localhost:80"), false},
 	} {
@@ -68,6 +77,45 @@ type text string
 
 func (text) Network() string  { return "tcp" }
 func (t text) String() string { return string(t) }
+
+type onUnix struct{ text }
+
+func (onUnix) Network() string { return "unixgram" }
+
+// A client of a unix socket chooses the path that it binds to, and the client
+// of a proxy the one that the header tells.
+func TestAllowFromUnixPathAsIP(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, tc := range map[string]struct {
+		local, send string
+		transport   []lgrp.Middleware
+	}{
+		"the socket's":     {local: "10.1.2.3"},
+		"with a port":      {local: "10.1.2.3:80"},
+		"the PROXY header": {local: "proxy", send: string(proxyV2(0x21, 0x31, unixName("10.1.2.3")+unixName("x"))), transport: []lgrp.Middleware{middleware.ProxyProtocol(nil)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys := make(chan middleware.Key, 2)
+			look := func(next lgrp.Handler) lgrp.Handler {
+				return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+					keys <- middleware.ByIP(nil)(c)
+					return next(ctx, nc, c)
+				}
+			}
+			s := &stage{}
+			s.start(t, nothing, lgrp.ListenerSpec[struct{}]{
+				Addr:      addr.MustParse("unix:s"),
+				Transport: append(tc.transport, look, middleware.AllowFrom(middleware.MustIPSet("10.0.0.0/8"))),
+			})
+			nc, err := net.DialUnix("unix", &net.UnixAddr{Name: tc.local, Net: "unix"}, &net.UnixAddr{Name: "s", Net: "unix"})
+			require.NoError(t, err)
+			defer nc.Close()
+			_, _ = io.WriteString(nc, tc.send) // who is refused may be gone already
+			require.Equal(t, lgrp.ReasonDenied, s.awaitEnds(t, 1)[0].why)
+			require.Equal(t, middleware.Key{}, <-keys)
+		})
+	}
+}
 
 func TestAllowFromAllocations(t *testing.T) {
 	set := middleware.MustIPSet("192.0.2.0/24")

@@ -126,16 +126,20 @@ func rangeOf(p netip.Prefix) (ipRange, bool) {
 }
 
 // ipOf returns the IP address in a, IPv4 always as such. It reports false if a
-// has none, as on unix sockets.
+// has none, as on unix sockets, whose clients may bind to a path that looks like
+// one.
 func ipOf(a net.Addr) (netip.Addr, bool) {
 	switch a := a.(type) {
-	case nil:
+	case nil, *net.UnixAddr:
 		return netip.Addr{}, false
 	case *net.TCPAddr:
 		return unmapped(a.AddrPort().Addr())
 	case *net.UDPAddr:
 		return unmapped(a.AddrPort().Addr())
 	default:
+		if strings.HasPrefix(a.Network(), "unix") {
+			return netip.Addr{}, false
+		}
 		s := a.String()
 		if ap, err := netip.ParseAddrPort(s); err == nil {
 			return unmapped(ap.Addr())

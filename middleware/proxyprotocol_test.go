@@ -112,8 +112,10 @@ const (
 	longestV1 = "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"
 )
 
+// unixName is an address of a unix socket in version 2.
+func unixName(path string) string { return path + strings.Repeat("\x00", 108-len(path)) }
+
 func TestProxyProtocol(t *testing.T) {
-	unix := func(path string) string { return path + strings.Repeat("\x00", 108-len(path)) }
 	type opts = middleware.ProxyProtocolOptions
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 	here := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
@@ -146,7 +148,7 @@ func TestProxyProtocol(t *testing.T) {
 		"v2 TCP4":               {send: string(proxyV2(0x21, 0x11, inet4)) + "body", remote: "192.0.2.7:1234", local: "203.0.113.1:443", body: "body"},
 		"v2 TCP6":               {send: string(proxyV2(0x21, 0x21, inet6)), remote: "[2001:db8::7]:1234", local: "[2001:db8::1]:443"},
 		"v2 UDP4":               {send: string(proxyV2(0x21, 0x12, inet4)), remote: "192.0.2.7:1234", local: "203.0.113.1:443"},
-		"v2 unix":               {send: string(proxyV2(0x21, 0x31, unix("/run/c")+unix("\x00abstract"))), remote: "/run/c", local: "@abstract"},
+		"v2 unix":               {send: string(proxyV2(0x21, 0x31, unixName("/run/c")+unixName("\x00abstract"))), remote: "/run/c", local: "@abstract"},
 		"v2 LOCAL":              {send: string(proxyV2(0x20, 0x00, "")) + "body", body: "body"},
 		"v2 LOCAL, addresses":   {send: string(proxyV2(0x20, 0x11, inet4)) + "body", body: "body"},
 		"v2 LOCAL, anything":    {send: string(proxyV2(0x20, 0xff, "junk")) + "body", body: "body"},
