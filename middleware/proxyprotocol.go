@@ -51,7 +51,8 @@ type ProxyProtocolOptions struct {
 // connection, tell the client's address and the one it connected to; those of
 // the proxy are in the connection's LocalAddr and, under the stream, for
 // [netx.Underlying] to find. With the commands LOCAL and UNKNOWN, by which a
-// proxy checks health, they stay the proxy's. [ProxyHeaderFrom] has all of the
+// proxy checks health, they stay the proxy's, and what else LOCAL comes with may
+// be anything, but for a checksum. [ProxyHeaderFrom] has all of the
 // header, with its extensions (TLVs). Where the proxy has ended TLS and says so
 // by the extensions for authority and ALPN, these are in the connection's Info.
 //

@@ -25,7 +25,8 @@ type ProxyHeader struct {
 	// *net.TCPAddr.
 	Source, Destination net.Addr
 
-	// TLVs are the extensions of version 2, in their order, as they came.
+	// TLVs are the extensions of version 2, in their order, as they came. With
+	// LOCAL there are none if not all of them can be told.
 	TLVs []ProxyTLV
 }
 
@@ -142,7 +143,9 @@ func parseProxyV1(line string) (*ProxyHeader, error) {
 	return h, nil
 }
 
-// parseProxyV2 is section 2.2.
+// parseProxyV2 is section 2.2. What a LOCAL header holds is to be discarded,
+// whatever it is. Only a checksum, if it has one, must be right, for that is
+// about the command too.
 func parseProxyV2(b []byte) (*ProxyHeader, error) {
 	command, family, rest := b[12], b[13], b[proxyV2Fixed:]
 	if command>>4 != 2 || command&0xf > 1 {
@@ -153,15 +156,19 @@ func parseProxyV2(b []byte) (*ProxyHeader, error) {
 	if err == nil && len(rest) < size {
 		err = fmt.Errorf("version 2: %d bytes of addresses, want %d", len(rest), size)
 	}
+	if err == nil {
+		err = h.parseTLVs(rest[size:])
+	}
 	switch {
 	case h.Local && err != nil:
-		return h, nil // what a LOCAL header says of addresses is to be ignored
+		h.TLVs = nil
+		return h, nil
 	case err != nil:
 		return nil, err
 	case !h.Local:
 		h.Source, h.Destination = proxyV2Addrs(family, rest[:size])
 	}
-	if err := h.parseTLVs(b, rest[size:]); err != nil {
+	if err := h.checkCRC(b, proxyV2Fixed+size); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -212,9 +219,8 @@ func proxyV2Addrs(family byte, b []byte) (src, dst net.Addr) {
 	return at(b[:n], b[2*n:]), at(b[n:2*n], b[2*n+2:])
 }
 
-// parseTLVs parses the extensions, b, of the header all, and verifies the
-// checksum if there is one.
-func (h *ProxyHeader) parseTLVs(all, b []byte) error {
+// parseTLVs parses the extensions.
+func (h *ProxyHeader) parseTLVs(b []byte) error {
 	for len(b) > 0 {
 		if len(b) < 3 {
 			return errors.New("version 2: truncated extension")
@@ -223,14 +229,23 @@ func (h *ProxyHeader) parseTLVs(all, b []byte) error {
 		if len(b) < 3+n {
 			return fmt.Errorf("version 2: extension %#02x: %d bytes of %d", b[0], len(b)-3, n)
 		}
-		t := ProxyTLV{Type: b[0], Value: b[3 : 3+n : 3+n]}
+		h.TLVs = append(h.TLVs, ProxyTLV{Type: b[0], Value: b[3 : 3+n : 3+n]})
+		b = b[3+n:]
+	}
+	return nil
+}
+
+// checkCRC verifies the checksums that there are among the extensions, which
+// begin at i of the header all.
+func (h *ProxyHeader) checkCRC(all []byte, i int) error {
+	for _, t := range h.TLVs {
+		i += 3
 		if t.Type == tlvCRC32C {
-			if err := checkProxyCRC(all, len(all)-len(b)+3, t.Value); err != nil {
+			if err := checkProxyCRC(all, i, t.Value); err != nil {
 				return err
 			}
 		}
-		h.TLVs = append(h.TLVs, t)
-		b = b[3+n:]
+		i += len(t.Value)
 	}
 	return nil
 }

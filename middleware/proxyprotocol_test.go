@@ -99,8 +99,8 @@ func ExampleProxyHeader() {
 }
 
 // proxyV2CRC is a header with the checksum extension between two others.
-func proxyV2CRC(addrs string) []byte {
-	b := proxyV2(0x21, 0x11, addrs+"\x04\x00\x01x"+"\x03\x00\x04\x00\x00\x00\x00"+"\x05\x00\x01y")
+func proxyV2CRC(command byte, addrs string) []byte {
+	b := proxyV2(command, 0x11, addrs+"\x04\x00\x01x"+"\x03\x00\x04\x00\x00\x00\x00"+"\x05\x00\x01y")
 	binary.BigEndian.PutUint32(b[16+len(addrs)+4+3:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 	return b
 }
@@ -152,6 +152,13 @@ func TestProxyProtocol(t *testing.T) {
 		"v2 LOCAL":              {send: string(proxyV2(0x20, 0x00, "")) + "body", body: "body"},
 		"v2 LOCAL, addresses":   {send: string(proxyV2(0x20, 0x11, inet4)) + "body", body: "body"},
 		"v2 LOCAL, anything":    {send: string(proxyV2(0x20, 0xff, "junk")) + "body", body: "body"},
+		"v2 LOCAL, stray bytes": {send: string(proxyV2(0x20, 0x11, inet4+"\x00\x00")) + "body", body: "body"},
+		"v2 LOCAL, zeros":       {send: string(proxyV2(0x20, 0x00, strings.Repeat("\x00", 10))) + "body", body: "body"},
+		"v2 LOCAL, no family":   {send: string(proxyV2(0x20, 0x00, inet4)) + "body", body: "body"},
+		"v2 LOCAL, half a TLV":  {send: string(proxyV2(0x20, 0x00, "\x04\x00\x01x\x04\x00\x05abcd")) + "body", body: "body"},
+		"v2 LOCAL, half after":  {send: string(proxyV2(0x20, 0x00, "\x03\x00\x04abcd\x04")) + "body", body: "body"},
+		"v2 LOCAL, right sum":   {send: string(proxyV2CRC(0x20, inet4)) + "body", body: "body"},
+		"v2 LOCAL, wrong sum":   {send: string(proxyV2(0x20, 0x11, inet4+"\x03\x00\x04abcd")), why: lgrp.ReasonHandshake, err: "wrong checksum"},
 		"v2 unspecified":        {send: string(proxyV2(0x21, 0x00, "")) + "body", body: "body"},
 		"v2 65,535 bytes":       {send: string(proxyV2(0x21, 0x11, inet4+"\x04\xff\xf0"+strings.Repeat("x", 65520))) + "body", remote: "192.0.2.7:1234", local: "203.0.113.1:443", body: "body"},
 		"v2 too long for us":    {opts: &opts{MaxHeader: 512}, send: string(proxyV2(0x21, 0x11, inet4+"\x04\x02\x00"+strings.Repeat("x", 512))), why: lgrp.ReasonHandshake, err: "longer than the 512 allowed"},
@@ -163,7 +170,7 @@ func TestProxyProtocol(t *testing.T) {
 		"v2 truncated TLV":      {send: string(proxyV2(0x21, 0x11, inet4+"\x04\x00\x05abcd")), why: lgrp.ReasonHandshake, err: "4 bytes of 5"},
 		"v2 half a TLV header":  {send: string(proxyV2(0x21, 0x11, inet4+"\x04\x00")), why: lgrp.ReasonHandshake, err: "truncated extension"},
 		"v2 wrong checksum":     {send: string(proxyV2(0x21, 0x11, inet4+"\x03\x00\x04abcd")), why: lgrp.ReasonHandshake, err: "wrong checksum"},
-		"v2 right checksum":     {send: string(proxyV2CRC(inet4)) + "body", remote: "192.0.2.7:1234", local: "203.0.113.1:443", body: "body"},
+		"v2 right checksum":     {send: string(proxyV2CRC(0x21, inet4)) + "body", remote: "192.0.2.7:1234", local: "203.0.113.1:443", body: "body"},
 		"v2 short checksum":     {send: string(proxyV2(0x21, 0x11, inet4+"\x03\x00\x03abc")), why: lgrp.ReasonHandshake, err: "checksum of 3 bytes"},
 		"garbage":               {send: "GET / HTTP/1.1\r\n\r\n", why: lgrp.ReasonHandshake, err: "there is none"},
 		"nothing":               {send: "", why: lgrp.ReasonHandshake, err: "EOF"},
