@@ -57,7 +57,10 @@ type ProxyProtocolOptions struct {
 // by the extensions for authority and ALPN, these are in the connection's Info.
 //
 // A header that is wrong, too long or not there in time ends the connection
-// with ReasonHandshake. The stream keeps what the socket can do: splice works.
+// with ReasonHandshake. In a drain a client that has sent nothing is waited for
+// no longer, though for a second where it has just come: the connection ends with
+// ReasonDrained, or with Optional goes on as it is. One that has sent a part has
+// Timeout for the rest. The stream keeps what the socket can do: splice works.
 // opts may be nil.
 func ProxyProtocol(opts *ProxyProtocolOptions) lgrp.Middleware {
 	var o ProxyProtocolOptions
@@ -84,7 +87,10 @@ func ProxyProtocol(opts *ProxyProtocolOptions) lgrp.Middleware {
 				return &lgrp.CloseError{Reason: lgrp.ReasonDenied,
 					Err: fmt.Errorf("middleware: PROXY header: %v is no trusted proxy", nc.RemoteAddr())}
 			}
-			h, nc, err := o.read(nc)
+			h, nc, err := o.read(nc, c)
+			if err == errProxyLetGo {
+				return nil
+			}
 			if err != nil {
 				return &lgrp.CloseError{Reason: lgrp.ReasonHandshake, Err: fmt.Errorf("middleware: PROXY header: %w", err)}
 			}
@@ -130,14 +136,18 @@ func trusts(trusted *IPSet, a net.Addr) bool {
 	return ok && trusted.Contains(ip)
 }
 
+// errProxyLetGo is read's for a client that a drain finds silent.
+var errProxyLetGo = errors.New("drained")
+
 // read reads a header. It returns nil if there is none and none is required.
 // The connection it returns is to be used from then on, and has what was read
 // beyond the header.
-func (o *ProxyProtocolOptions) read(nc net.Conn) (*ProxyHeader, net.Conn, error) {
+func (o *ProxyProtocolOptions) read(nc net.Conn, c *lgrp.AnyConn) (*ProxyHeader, net.Conn, error) {
+	var limit time.Time
 	if o.Timeout > 0 {
-		_ = nc.SetReadDeadline(time.Now().Add(o.Timeout))
-		defer nc.SetReadDeadline(time.Time{})
+		limit = time.Now().Add(o.Timeout)
 	}
+	defer nc.SetReadDeadline(time.Time{})
 	var head []byte
 	for {
 		m, err := measureProxyHeader(head)
@@ -155,11 +165,17 @@ func (o *ProxyProtocolOptions) read(nc net.Conn) (*ProxyHeader, net.Conn, error)
 			}
 			return h, nc, err
 		}
-		head, nc, err = netx.PeekAtLeast(nc, m.least, m.most)
+		if len(head) == 0 {
+			head, nc, err = peekFirst(nc, c, limit, m.least, m.most)
+		} else {
+			head, nc, err = netx.PeekAtLeast(nc, m.least, m.most)
+		}
 		switch {
 		case err == nil:
 		case o.Optional && !isProxyHeader(head) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF)):
 			return nil, nc, nil // it said nothing, or too little to tell
+		case len(head) == 0 && letGo(c, err):
+			return nil, nc, errProxyLetGo
 		case errors.Is(err, io.EOF) && len(head) > 0:
 			return nil, nc, io.ErrUnexpectedEOF
 		default:

@@ -56,6 +56,11 @@ type SniffOptions struct {
 // Timeout has passed. So a server that speaks first may be behind Sniff, and
 // speaks Timeout later.
 //
+// In a drain a client that has sent nothing is waited for no longer, though for
+// a second where it has just come: the rest of the chain has it at once and sees
+// Draining, so that a server that speaks first can say that it goes. One that has
+// sent a part has Timeout for the rest.
+//
 // A route's Handler is the end of the chain for its connections: the group's
 // own is not called. Routes are copied; Sniff panics if one is incomplete.
 // opts may be nil.
@@ -77,7 +82,7 @@ func Sniff(routes []SniffRoute, opts *SniffOptions) lgrp.Middleware {
 	}
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			h, nc, err := s.pick(nc)
+			h, nc, err := s.pick(nc, c)
 			if err != nil {
 				return err
 			}
@@ -97,11 +102,12 @@ type sniffer struct {
 
 // pick returns the handler of a route, or nil, and the connection with all of
 // its bytes. Its error is the connection's.
-func (s *sniffer) pick(nc net.Conn) (lgrp.Handler, net.Conn, error) {
+func (s *sniffer) pick(nc net.Conn, c *lgrp.AnyConn) (lgrp.Handler, net.Conn, error) {
+	var limit time.Time
 	if s.opts.Timeout > 0 {
-		_ = nc.SetReadDeadline(time.Now().Add(s.opts.Timeout))
-		defer nc.SetReadDeadline(time.Time{})
+		limit = time.Now().Add(s.opts.Timeout)
 	}
+	defer nc.SetReadDeadline(time.Time{})
 	var head []byte
 	for first, last := 0, len(s.routes) == 0; ; {
 		for ; first < len(s.routes); first++ {
@@ -119,7 +125,11 @@ func (s *sniffer) pick(nc net.Conn) (lgrp.Handler, net.Conn, error) {
 			return nil, nc, nil
 		}
 		var err error
-		head, nc, err = netx.PeekAtLeast(nc, len(head)+1, s.opts.MaxBytes)
+		if len(head) == 0 {
+			head, nc, err = peekFirst(nc, c, limit, 1, s.opts.MaxBytes)
+		} else {
+			head, nc, err = netx.PeekAtLeast(nc, len(head)+1, s.opts.MaxBytes)
+		}
 		if err != nil && !netx.IsTimeout(err) && !errors.Is(err, io.EOF) {
 			return nil, nc, err
 		}

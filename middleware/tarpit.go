@@ -78,17 +78,15 @@ var errTarpit = errors.New("middleware: Tarpit: refused")
 
 // keep returns when the time is up, the client has gone or a drain begins.
 func (o *TarpitOptions) keep(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) {
-	d := pitDeadline{nc: nc, turn: make(chan struct{}, 1)}
-	defer d.clear()
-	stop := c.OnDrain(func() { d.set(time.Now(), true) })
-	defer stop()
+	w := wakeOnDrain(c, nc.SetDeadline, time.Time{})
+	defer w.done(time.Time{})
 	end := time.Now().Add(o.Hold)
 	for i := 0; ; i++ {
 		wake := time.Now().Add(o.Interval)
 		if o.Hold > 0 && wake.After(end) {
 			wake = end
 		}
-		if !d.set(wake, false) {
+		if !w.until(wake) {
 			return
 		}
 		// Reading is how it is noticed that the client has gone.
@@ -100,7 +98,7 @@ func (o *TarpitOptions) keep(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) 
 			return
 		}
 		if len(o.Drip) > 0 {
-			if !d.set(time.Now().Add(o.Interval), false) {
+			if !w.until(time.Now().Add(o.Interval)) {
 				return
 			}
 			if _, err := nc.Write(o.Drip[i%len(o.Drip):][:1]); err != nil && !netx.IsTimeout(err) {
@@ -108,33 +106,6 @@ func (o *TarpitOptions) keep(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) 
 			}
 		}
 	}
-}
-
-// pitDeadline is the deadline of a connection that is kept. The drain's is the
-// last: ours does not come after it, nor does it come when keep has returned.
-type pitDeadline struct {
-	nc   net.Conn
-	turn chan struct{} // who has put something in sets the deadline
-	over bool          // guarded by turn
-}
-
-// set reports false if there is no deadline to be set any more.
-func (d *pitDeadline) set(t time.Time, last bool) bool {
-	d.turn <- struct{}{}
-	defer func() { <-d.turn }()
-	if d.over {
-		return false
-	}
-	d.over = last
-	_ = d.nc.SetDeadline(t)
-	return true
-}
-
-func (d *pitDeadline) clear() {
-	d.turn <- struct{}{}
-	defer func() { <-d.turn }()
-	d.over = true
-	_ = d.nc.SetDeadline(time.Time{})
 }
 
 // rest waits for d, or until the connection is to end.
