@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
@@ -172,7 +171,7 @@ func (o *ProxyProtocolOptions) read(nc net.Conn, c *lgrp.AnyConn) (*ProxyHeader,
 		}
 		switch {
 		case err == nil:
-		case o.Optional && !isProxyHeader(head) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF)):
+		case o.Optional && !isProxyHeader(head) && (netx.IsTimeout(err) || errors.Is(err, io.EOF)):
 			return nil, nc, nil // it said nothing, or too little to tell
 		case len(head) == 0 && letGo(c, err):
 			return nil, nc, errProxyLetGo

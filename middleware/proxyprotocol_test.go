@@ -291,6 +291,35 @@ func testProxyProtocolTrusts(t *testing.T, network string) {
 	})
 }
 
+// Streams of multiplexers have a time-out of their own.
+func TestProxyProtocolOptionalKnowsEveryTimeout(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		mux := func(next lgrp.Handler) lgrp.Handler {
+			return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error { return next(ctx, muxConn{nc}, c) }
+		}
+		s := newStage(t, nothing, mux, middleware.ProxyProtocol(&middleware.ProxyProtocolOptions{Optional: true}))
+		s.dial()
+		e := s.awaitEnds(t, 1)[0]
+		require.Equal(t, lgrp.ReasonReturned, e.why, "%v", e.err)
+	})
+}
+
+type muxConn struct{ net.Conn }
+
+func (c muxConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if netx.IsTimeout(err) {
+		err = muxTimeout{}
+	}
+	return n, err
+}
+
+type muxTimeout struct{}
+
+func (muxTimeout) Error() string   { return "deadline reached" }
+func (muxTimeout) Timeout() bool   { return true }
+func (muxTimeout) Temporary() bool { return true }
+
 func TestProxyProtocolTellsTLS(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		s := newStage(t, func(context.Context, net.Conn, *lgrp.AnyConn) error { return nil }, middleware.ProxyProtocol(nil))
