@@ -14,8 +14,8 @@ import (
 // would notice: the queue's length and the file in the file system.
 type socket struct {
 	kernelListener
-	// state decides, once and for all, between stopping the queue and handing
-	// the descriptor out: whoever swaps it first wins.
+	// state decides between stopping the queue and handing the descriptor out:
+	// whoever swaps it first wins, once and for all unless takeBack undoes it.
 	state atomic.Uint32
 
 	inherits bool                 // accepted connections have the listener's keepalive
@@ -61,11 +61,28 @@ func (s *socket) Close() error {
 
 // File returns a duplicate of the descriptor, which counts as handed out.
 func (s *socket) File() (*os.File, error) {
-	if !s.state.CompareAndSwap(stateBound, stateHandedOut) && s.state.Load() == stateStopped {
-		return nil, net.ErrClosed
+	f, err := dup(s)
+	if err != nil {
+		return nil, err
 	}
-	return dup(s)
+	if _, err := s.handOut(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
+
+// handOut is called when there is a duplicate, so that a socket of which there
+// is none stays ours alone. It reports whether takeBack would undo it.
+func (s *socket) handOut() (undo bool, err error) {
+	undo = s.state.CompareAndSwap(stateBound, stateHandedOut)
+	if !undo && s.state.Load() == stateStopped {
+		err = net.ErrClosed
+	}
+	return undo, err
+}
+
+func (s *socket) takeBack() { s.state.CompareAndSwap(stateHandedOut, stateBound) }
 
 func (s *socket) stopQueue() error {
 	if !s.state.CompareAndSwap(stateBound, stateStopped) {

@@ -216,15 +216,23 @@ func TestBacklog(t *testing.T) {
 // tcpBacklog reads what tcp(7) reports of a listening socket in tcpi_sacked.
 func tcpBacklog(t *testing.T, ln net.Listener) int {
 	t.Helper()
-	rc, err := ln.(syscall.Conn).SyscallConn()
+	n, err := backlogOf(ln)
 	require.NoError(t, err)
+	return n
+}
+
+func backlogOf(ln net.Listener) (int, error) {
+	rc, err := ln.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
 	var info *unix.TCPInfo
-	var serr error
-	require.NoError(t, rc.Control(func(fd uintptr) {
-		info, serr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	}))
-	require.NoError(t, serr)
-	return int(info.Sacked)
+	if cerr := rc.Control(func(fd uintptr) {
+		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	}); cerr != nil || err != nil {
+		return 0, errors.Join(cerr, err)
+	}
+	return int(info.Sacked), nil
 }
 
 func TestControl(t *testing.T) {

@@ -18,6 +18,8 @@ type shards struct {
 	closed   chan struct{}
 	once     sync.Once
 	accepts  sync.WaitGroup
+
+	handing sync.Mutex // all are stopped or all handed out; nobody waits with it
 }
 
 type result struct {
@@ -133,6 +135,8 @@ func (l *shards) Close() error {
 }
 
 func (l *shards) stopQueue() error {
+	l.handing.Lock()
+	defer l.handing.Unlock()
 	var err error
 	for _, s := range l.socks {
 		err = errors.Join(err, s.stopQueue())
