@@ -14,6 +14,7 @@ import (
 
 	"github.com/listengroup/listengroup/addr"
 	"github.com/listengroup/listengroup/netx"
+	"github.com/listengroup/listengroup/netx/memconn"
 )
 
 func TestMemServesAnHTTPClient(t *testing.T) {
@@ -55,6 +56,86 @@ func TestMemNames(t *testing.T) {
 	require.ErrorIs(t, ln.Close(), net.ErrClosed)
 	_, err = netx.Listen(t.Context(), a, nil)
 	require.ErrorIs(t, err, syscall.EADDRINUSE, "a late Close frees the name of the next one")
+}
+
+// Stopping the queue refuses who waits for room, and who had looked the name up;
+// what is queued stays to be taken.
+func TestMemStopQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := addr.MustParse("mem:stops")
+		ln := open(t, "mem:stops", &netx.Options{Backlog: 2})
+		dialed := make(chan error, 5)
+		for range 5 {
+			go func() {
+				c, err := netx.Dial(t.Context(), a)
+				if err == nil {
+					_, err = c.Read(make([]byte, 1))
+				}
+				dialed <- err
+			}()
+		}
+		synctest.Wait()
+		c, err := netx.AcceptQueued(ln)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		require.Equal(t, io.EOF, <-dialed)
+		synctest.Wait() // one more has come in
+		require.NoError(t, netx.StopQueue(ln))
+		synctest.Wait()
+		require.ErrorIs(t, <-dialed, syscall.ECONNREFUSED)
+		require.ErrorIs(t, <-dialed, syscall.ECONNREFUSED)
+		require.Len(t, dialed, 0)
+		late, ok := ln.(interface {
+			Dial(context.Context, net.Addr) (*memconn.Conn, error)
+		})
+		require.True(t, ok)
+		_, err = late.Dial(t.Context(), nil) // as who has looked the name up
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		successor := open(t, "mem:stops", nil)
+		for range 2 {
+			c, err := netx.AcceptQueued(ln)
+			require.NoError(t, err)
+			_, err = c.Write([]byte("x"))
+			require.NoError(t, err)
+			require.NoError(t, <-dialed)
+			require.NoError(t, c.Close())
+		}
+		_, err = netx.AcceptQueued(ln)
+		require.Equal(t, netx.ErrQueueEmpty, err)
+		require.NoError(t, ln.Close())
+		connect(t, successor)
+	})
+}
+
+// Waiting for room ends with the context, and with the listener.
+func TestMemWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := addr.MustParse("mem:room")
+		ln := open(t, "mem:room", &netx.Options{Backlog: 1})
+		connect(t, ln)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		_, err := netx.Dial(ctx, a)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(begun))
+		dialed := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := netx.Dial(t.Context(), a)
+				dialed <- err
+			}()
+		}
+		synctest.Wait()
+		require.Empty(t, dialed)
+		_, err = ln.Accept()
+		require.NoError(t, err)
+		require.NoError(t, <-dialed)
+		synctest.Wait()
+		require.Empty(t, dialed)
+		require.NoError(t, ln.Close())
+		require.ErrorIs(t, <-dialed, syscall.ECONNREFUSED)
+	})
 }
 
 func TestMemInABubble(t *testing.T) {

@@ -14,7 +14,8 @@ var ErrQueueEmpty = errors.New("netx: no connection is queued")
 // A TCP socket's queue is shrunk to nothing with listen(2). A unix socket's
 // file is unlinked, unless it is not the listener's own any more, and on Linux
 // the socket refuses those who had looked the path up before that; so it does
-// with an abstract name, which others can have when the listener is closed.
+// with an abstract name, which others can have when the listener is closed. A
+// name in memory is given up, and those who wait for room are refused.
 //
 // It does so only for sockets that Listen bound and whose descriptor was never
 // handed out with Files or File: queue and path of all others belong to every
