@@ -21,11 +21,16 @@ func KernelTraffic(nc net.Conn) (read, written uint64, unread, ok bool) {
 // IdleFor says whether an IdleTimer that has watched nc for an hour, in which
 // meanwhile happened, would find it idle for d now.
 func IdleFor(nc net.Conn, d time.Duration, meanwhile func()) bool {
+	return IdleForMetered(nc, d, func(net.Conn) { meanwhile() })
+}
+
+// IdleForMetered is IdleFor where something happens on what was passed on.
+func IdleForMetered(nc net.Conn, d time.Duration, meanwhile func(net.Conn)) bool {
 	w := &idleConn{t: NewIdleTimer(d), c: new(lgrp.AnyConn), begun: time.Now().Add(-time.Hour)}
-	w.watch(nc)
+	nc = w.watch(nc)
 	w.start(time.Hour)
 	defer w.stop()
-	meanwhile()
+	meanwhile(nc)
 	return w.idleFor(d)
 }
 

@@ -19,8 +19,8 @@ import (
 // It sets no deadline and costs TCP connections on Linux nothing while they are
 // used: when the time may be up, it asks the kernel (TCP_INFO) when bytes last
 // came in or were acknowledged, to a tick of its clock, at most 10 ms. That
-// covers splice, and leaves nc as it is. Elsewhere each Read and Write costs one
-// reading of the clock, and what nc can do is kept as [netx.Meter] keeps it.
+// covers splice, and leaves nc as it is. Elsewhere, and where the kernel does not
+// count (gVisor), each Read and Write costs one reading of the clock, and what nc can do is kept as [netx.Meter] keeps it.
 //
 // It stands anywhere in a chain; over TCP it watches the wire also behind TLS.
 func IdleTimeout(d time.Duration) lgrp.Middleware { return NewIdleTimer(d).Middleware() }

@@ -1,7 +1,9 @@
 package middleware
 
 import (
+	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +18,8 @@ import (
 type kernelTraffic struct{ tcp *net.TCPConn }
 
 // watchKernel reports false if the kernel cannot tell: nc is no TCP connection,
-// or one over several paths (MPTCP), of which TCP_INFO describes the first only.
+// or one over several paths (MPTCP), of which TCP_INFO describes the first only,
+// or the kernel does not count, as gVisor's.
 func watchKernel(nc net.Conn) (k kernelTraffic, ok bool) {
 	tcp, ok := netx.Underlying[*net.TCPConn](nc)
 	if !ok {
@@ -25,7 +28,25 @@ func watchKernel(nc net.Conn) (k kernelTraffic, ok bool) {
 	if multipath, err := tcp.MultipathTCP(); multipath || err != nil {
 		return k, false
 	}
-	return kernelTraffic{tcp}, true
+	k = kernelTraffic{tcp}
+	return k, k.counted()
+}
+
+// kernelCounts is set when a connection has been seen to be counted: all are.
+var kernelCounts atomic.Bool
+
+// counted looks at the segments, which have come with Linux 4.2, one version
+// after the bytes: opening a connection takes some.
+func (k kernelTraffic) counted() bool {
+	if kernelCounts.Load() {
+		return true
+	}
+	counts := false
+	_ = k.info(func(_ int, info *unix.TCPInfo) { counts = info.Segs_in > 0 || info.Segs_out > 0 })
+	if counts {
+		kernelCounts.Store(true)
+	}
+	return counts
 }
 
 // traffic is a kernel's figures at one moment.
@@ -37,23 +58,33 @@ type traffic struct {
 
 // now reports false once the connection has been closed.
 func (k kernelTraffic) now() (t traffic, ok bool) {
-	raw, err := k.tcp.SyscallConn()
-	if err != nil {
-		return t, false
-	}
-	err = raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err != nil {
-			return
-		}
-		ok = true
+	err := k.info(func(fd int, info *unix.TCPInfo) {
 		t = traffic{
 			read: info.Bytes_received, written: info.Bytes_acked,
 			sinceRead:  time.Duration(info.Last_data_recv) * time.Millisecond,
 			sinceWrite: time.Duration(info.Last_data_sent) * time.Millisecond,
 		}
-		n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+		n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
 		t.unread = err == nil && n > 0
 	})
-	return t, ok && err == nil
+	return t, err == nil
+}
+
+func (k kernelTraffic) info(use func(fd int, info *unix.TCPInfo)) error {
+	raw, err := k.tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		var info *unix.TCPInfo
+		if info, err = getTCPInfo(int(fd)); err == nil {
+			use(int(fd), info)
+		}
+	})
+	return errors.Join(cerr, err)
+}
+
+// getTCPInfo is replaced in tests, by a kernel that does not count.
+var getTCPInfo = func(fd int) (*unix.TCPInfo, error) {
+	return unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 }

@@ -147,6 +147,29 @@ func TestIdleTimeoutOverTCP(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 }
 
+// Where the kernel does not count, bytes are counted as they pass.
+func TestIdleTimeoutWhereTheKernelDoesNotCount(t *testing.T) {
+	defer middleware.WithoutCounters()()
+	client, server := tcpPair(t)
+	_, _, _, ok := middleware.KernelTraffic(server)
+	require.False(t, ok)
+	for _, handler := range []func(nc net.Conn) error{
+		func(nc net.Conn) error { return second(nc.Write([]byte("x"))) },
+		func(nc net.Conn) error { return second(nc.Read(make([]byte, 1))) },
+	} {
+		_, err := client.Write([]byte("x"))
+		require.NoError(t, err)
+		timer := middleware.NewIdleTimer(time.Hour)
+		require.NoError(t, timer.Middleware()(func(_ context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
+			require.NotEqual(t, net.Conn(server), nc, "metered")
+			return handler(nc)
+		})(t.Context(), server, new(lgrp.AnyConn)))
+	}
+	require.True(t, middleware.IdleFor(server, 30*time.Minute, func() {}))
+	require.True(t, middleware.TooSlow(server, 1, func() {}))
+	require.False(t, middleware.IdleForMetered(server, 30*time.Minute, func(nc net.Conn) { _, _ = nc.Write([]byte("x")) }))
+}
+
 // Who sends enough is not slow, nor is one whose bytes nobody takes; and the
 // bytes need not have come through a Read.
 func TestMinRateAsksTheKernel(t *testing.T) {
