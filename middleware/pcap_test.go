@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -141,6 +142,64 @@ func TestPcapTellsConnectionsOfOnePortApart(t *testing.T) {
 		"-e", "tcp.stream", "-e", "tcp.seq", "-e", "tcp.len", "-e", "tcp.analysis.flags").Output()
 	require.NoError(t, err)
 	require.Equal(t, "0,1,5,\n1,1,6,\n2,1,5,\n", string(text))
+}
+
+// A comment that is longer than an option can be is cut: the options that
+// follow are still found.
+func TestPcapCutsLongComments(t *testing.T) {
+	rest := len("connection 1 of listener , peer ")
+	for name, tc := range map[string]struct {
+		id   string
+		want func(whole int) int
+	}{
+		"fits":               {strings.Repeat("x", 60_000), func(whole int) int { return whole }},
+		"as long as it may":  {strings.Repeat("x", 65_535-rest), func(int) int { return 65_535 }},
+		"too long":           {strings.Repeat("x", 70_000), func(int) int { return 65_535 }},
+		"far too long":       {strings.Repeat("x", 200_000), func(int) int { return 65_535 }},
+		"between characters": {strings.Repeat("\u20ac", 40_000), func(int) int { return 65_533 }},
+		"no characters":      {strings.Repeat("\x80", 70_000), func(int) int { return 65_535 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var file bytes.Buffer
+			ln := testkit.Listen(t)
+			s := &stage{ln: ln}
+			s.start(t, nothing, lgrp.ListenerSpec[struct{}]{ID: tc.id, Listener: ln, Transport: []lgrp.Middleware{middleware.Pcap(&file, nil)}})
+			nc := s.dial()
+			s.awaitEnds(t, 1)
+			var comments []string
+			for b := file.Bytes(); len(b) > 0; {
+				n := binary.LittleEndian.Uint32(b[4:])
+				require.Equal(t, n, binary.LittleEndian.Uint32(b[n-4:]), "a block's length stands at both ends")
+				if binary.LittleEndian.Uint32(b) == 6 {
+					comments = append(comments, pcapComments(t, b[:n-4])...)
+				}
+				b = b[n:]
+			}
+			require.Len(t, comments, 1)
+			whole := fmt.Sprintf("connection 1 of listener %s, peer %v", tc.id, nc.LocalAddr())
+			require.Equal(t, tc.want(len(whole)), len(comments[0]))
+			require.True(t, strings.HasPrefix(whole, comments[0]))
+		})
+	}
+}
+
+// pcapComments returns the comments of a packet's block, whose options must end
+// where the block does.
+func pcapComments(t *testing.T, block []byte) (comments []string) {
+	padded := func(n int) int { return (n + 3) &^ 3 }
+	b := block[28+padded(int(binary.LittleEndian.Uint32(block[20:]))):]
+	for {
+		code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
+		if code == 0 {
+			require.Len(t, b, 4)
+			return comments
+		}
+		require.GreaterOrEqual(t, len(b), 4+padded(n)+4)
+		if code == 1 {
+			comments = append(comments, string(b[4:4+n]))
+		}
+		b = b[4+padded(n):]
+	}
 }
 
 // failingWriter fails from the second call on.

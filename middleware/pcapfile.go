@@ -3,10 +3,12 @@ package middleware
 import (
 	"encoding/binary"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // pcapFile writes blocks of a pcapng file. Numbers are in little-endian order.
@@ -89,7 +91,17 @@ func pcapBlock(to []byte, typ uint32, body []byte) []byte {
 	return le.AppendUint32(to, n)
 }
 
+// pcapOption cuts what is longer than its length can tell, between characters.
 func pcapOption(to []byte, code uint16, value []byte) []byte {
+	if n := math.MaxUint16; len(value) > n {
+		for i := range utf8.UTFMax {
+			if utf8.RuneStart(value[n-i]) {
+				n -= i
+				break
+			}
+		}
+		value = value[:n]
+	}
 	to = le.AppendUint16(to, code)
 	to = le.AppendUint16(to, uint16(len(value)))
 	return pcapPad(append(to, value...))
