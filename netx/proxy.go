@@ -2,6 +2,7 @@ package netx
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -13,10 +14,11 @@ import (
 // and returns how many bytes went each way. It closes neither.
 //
 // When one side sends no more, the other is told so by [CloseWrite], and can go
-// on sending. If it cannot be half-closed, it cannot be told either, and Proxy
-// ends there: the caller's Close is what will tell it. A side that takes no more
-// (EPIPE or ECONNRESET on writing) is still read to its end. Any other failure
-// ends both directions at once, and the first is the error; orderly ends are none.
+// on sending; a *tls.Conn that has not shaken hands is told when it has. If it
+// cannot be half-closed, it cannot be told either, and Proxy ends there: the
+// caller's Close is what will tell it. A side that takes no more (EPIPE or
+// ECONNRESET on writing) is still read to its end. Any other failure ends both
+// directions at once, and the first is the error; orderly ends are none.
 //
 // When ctx ends, Proxy does so at once with context.Cause(ctx), without waiting
 // for either side. It interrupts them by deadlines in the past, which it removes
@@ -33,6 +35,7 @@ func Proxy(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 		return 0, 0, context.Cause(ctx)
 	}
 	p := proxy{a: a, b: b}
+	withA, withB := handshakeOf(a), handshakeOf(b)
 	told := make(chan struct{})
 	forget := context.AfterFunc(ctx, func() {
 		defer close(told)
@@ -49,7 +52,7 @@ func Proxy(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 				p.stop(errGoexit)
 			}
 		}()
-		bToA = p.copy(a, b)
+		bToA = p.copy(a, b, withA, withB)
 		returned = true
 	}()
 
@@ -73,7 +76,7 @@ func Proxy(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 			err = *first
 		}
 	}()
-	aToB = p.copy(b, a)
+	aToB = p.copy(b, a, withB, withA)
 	returned = true
 	return aToB, bToA, err
 }
@@ -99,9 +102,13 @@ func (p *proxy) stop(err error) {
 }
 
 // copy is one direction.
-func (p *proxy) copy(dst, src net.Conn) int64 {
+func (p *proxy) copy(dst, src net.Conn, toDst, toSrc *handshake) int64 {
+	toSrc.do()
 	n, refused, err := copyConn(dst, src)
 	if err == nil && !p.stopped.Load() {
+		if !toDst.await() {
+			return n // reading from dst fails, or ends, by itself
+		}
 		err = CloseWrite(dst)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
@@ -120,4 +127,36 @@ func (p *proxy) copy(dst, src net.Conn) int64 {
 		p.stop(err)
 	}
 	return n
+}
+
+// A handshake is that of a *tls.Conn which has not shaken hands, and cannot be
+// half-closed before. Reading from it begins with that, so the direction that
+// does is the one that shakes hands. The nil *handshake has been done.
+type handshake struct {
+	tc   *tls.Conn
+	over chan struct{}
+}
+
+func handshakeOf(nc net.Conn) *handshake {
+	if tc, ok := Underlying[*tls.Conn](nc); ok && !tc.ConnectionState().HandshakeComplete {
+		return &handshake{tc, make(chan struct{})}
+	}
+	return nil
+}
+
+// do leaves a failure to the Read that follows.
+func (h *handshake) do() {
+	if h != nil {
+		defer close(h.over)
+		_ = h.tc.Handshake()
+	}
+}
+
+// await reports false if it has failed.
+func (h *handshake) await() bool {
+	if h == nil {
+		return true
+	}
+	<-h.over
+	return h.tc.ConnectionState().HandshakeComplete
 }

@@ -3,6 +3,7 @@ package netx_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -264,6 +265,71 @@ func (c *scripted) Write(p []byte) (int, error) { return c.write(p) }
 
 // A server that answers and closes before it has read the request: the answer
 // gets through. The kernel says EPIPE or, if the reset came first, ECONNRESET.
+// A side that says nothing and ends at once is no reason for the other not to
+// shake hands, and be heard.
+func TestProxyHalfClosesTLSBeforeItsHandshake(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"plain":   func(nc net.Conn) net.Conn { return nc },
+		"wrapped": func(nc net.Conn) net.Conn { nc, _ = netx.CountConn(nc, nil); return nc },
+	} {
+		for side, proxied := range map[string]func(ctx context.Context, tc, other net.Conn) <-chan proxied{
+			"a": startProxy,
+			"b": func(ctx context.Context, tc, other net.Conn) <-chan proxied { return startProxy(ctx, other, tc) },
+		} {
+			t.Run(name+"/"+side, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, near := memconn.Pair(nil, nil, nil)
+					far, sink := memconn.Pair(nil, nil, nil)
+					done := proxied(t.Context(), wrap(tls.Server(near, serverTLS())), far)
+					require.NoError(t, sink.CloseWrite())
+					time.Sleep(time.Second)
+					require.Empty(t, done)
+					tc := tls.Client(client, &tls.Config{InsecureSkipVerify: true})
+					_, err := tc.Write(payload(1000))
+					require.NoError(t, err)
+					_, err = tc.Read(make([]byte, 1))
+					require.Equal(t, io.EOF, err)
+					require.NoError(t, tc.CloseWrite())
+					all, err := io.ReadAll(sink)
+					require.NoError(t, err)
+					require.Equal(t, payload(1000), all)
+					require.NoError(t, (<-done).err)
+				})
+			})
+		}
+	}
+}
+
+// The handshake that half-closing waits for ends with the client, with ctx, and
+// with what is no handshake.
+func TestProxyHalfClosesTLSThatNeverShakesHands(t *testing.T) {
+	for name, test := range map[string]struct {
+		client func(client *memconn.Conn, cancel context.CancelFunc)
+		check  func(t *testing.T, err error)
+	}{
+		"gone":     {func(c *memconn.Conn, _ context.CancelFunc) { c.Close() }, func(t *testing.T, err error) { require.NoError(t, err) }},
+		"canceled": {func(_ *memconn.Conn, cancel context.CancelFunc) { cancel() }, func(t *testing.T, err error) { require.Equal(t, context.Canceled, err) }},
+		"garbage": {func(c *memconn.Conn, _ context.CancelFunc) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, func(t *testing.T, err error) {
+			require.ErrorAs(t, err, new(tls.RecordHeaderError))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, near := memconn.Pair(nil, nil, nil)
+				far, sink := memconn.Pair(nil, nil, nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				done := startProxy(ctx, tls.Server(near, serverTLS()), far)
+				require.NoError(t, sink.CloseWrite())
+				time.Sleep(time.Second)
+				require.Empty(t, done)
+				test.client(client, cancel)
+				test.check(t, (<-done).err)
+			})
+		})
+	}
+}
+
 func TestProxyReadsOnFromASideThatTakesNoMore(t *testing.T) {
 	for _, refusal := range []error{syscall.EPIPE, syscall.ECONNRESET} {
 		t.Run(refusal.Error(), func(t *testing.T) {
