@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync/atomic"
 
@@ -21,7 +22,9 @@ type MaxBytesOptions struct {
 // that sends just as many as are allowed and then ends is read to its end. When
 // there are more, Read returns an error that ends the connection with
 // [lgrp.ReasonLimit] if the handler returns it; it is free to write an answer
-// first. Write writes what is allowed and then returns such an error too.
+// first. Write writes what is allowed and then returns such an error too; so does
+// io.Copy to the connection, which needs a byte of the source to see that there
+// is more.
 //
 // It stands where the bytes are that it is to count, and keeps splice. Behind
 // TLS it hides the *tls.Conn from handlers that assert one, such as HTTP/2. To
@@ -101,6 +104,42 @@ func allowance(most int, limit, used int64) (int, error) {
 		return 0, errUsedUp
 	}
 	return int(min(int64(most), limit-used)), nil
+}
+
+// ReadFrom copies no more than is allowed, so that a source which has just as
+// much is read to its end.
+func (c *byteConn) ReadFrom(r io.Reader) (total int64, err error) {
+	whole, ok := r.(*io.LimitedReader) // the kernel's ways see through one of them
+	if !ok {
+		whole = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
+	for {
+		left, limit := whole.N, c.l.written.Load()
+		if limit > 0 {
+			left = min(left, limit-c.written.Load())
+		}
+		if left <= 0 {
+			return total, c.endOf(whole)
+		}
+		part := &io.LimitedReader{R: whole.R, N: left}
+		n, err := c.Meter.ReadFrom(part)
+		total += n
+		whole.N -= left - part.N
+		if err != nil || n < left {
+			return total, err
+		}
+	}
+}
+
+// endOf returns nil if r has come to its end.
+func (c *byteConn) endOf(r io.Reader) error {
+	if _, err := io.ReadFull(r, make([]byte, 1)); err == io.EOF {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	c.l.exceeded.Add(1)
+	return errMaxWritten
 }
 
 func (c *byteConn) Read(p []byte) (int, error) {

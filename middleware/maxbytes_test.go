@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/listengroup/listengroup/lgrp"
 	"github.com/listengroup/listengroup/middleware"
+	"github.com/listengroup/listengroup/netx"
 	"github.com/listengroup/listengroup/testkit"
 )
 
@@ -55,6 +58,8 @@ func ExampleByteLimiter() {
 }
 
 func TestMaxBytes(t *testing.T) {
+	hundred := filepath.Join(t.TempDir(), "hundred")
+	require.NoError(t, os.WriteFile(hundred, make([]byte, 100), 0o600))
 	readAll := func(nc net.Conn) (int64, error) {
 		b, err := io.ReadAll(nc)
 		return int64(len(b)), err
@@ -74,6 +79,29 @@ func TestMaxBytes(t *testing.T) {
 		}
 	}
 	readFrom := func(nc net.Conn) (int64, error) { return io.Copy(nc, bytes.NewReader(make([]byte, 100))) }
+	// What the kernel copies from, where it can copy to the connection.
+	file := func(part int64) func(nc net.Conn) (int64, error) {
+		return func(nc net.Conn) (int64, error) {
+			f, err := os.Open(hundred)
+			if err != nil {
+				return 0, err
+			}
+			defer f.Close()
+			if part > 0 {
+				return io.CopyN(nc, f, part)
+			}
+			return io.Copy(nc, f)
+		}
+	}
+	twice := func(nc net.Conn) (int64, error) {
+		n, err := file(40)(nc)
+		if err != nil {
+			return n, err
+		}
+		m, err := file(60)(nc)
+		return n + m, err
+	}
+	counted := func(nc net.Conn) (int64, error) { return file(0)(netx.WithCloseNotify(nc)) }
 	for name, test := range map[string]struct {
 		limits middleware.MaxBytesOptions
 		sent   int
@@ -97,6 +125,17 @@ func TestMaxBytes(t *testing.T) {
 		"written, nothing after":    {middleware.MaxBytesOptions{Written: 60}, 0, write(60, 0), 60, false},
 		"copied to it, one more":    {middleware.MaxBytesOptions{Written: 99}, 0, readFrom, 99, true},
 		"copied to it, as many":     {middleware.MaxBytesOptions{Written: 100}, 0, readFrom, 100, false},
+		"a file, one more":          {middleware.MaxBytesOptions{Written: 99}, 0, file(0), 99, true},
+		"a file, as many":           {middleware.MaxBytesOptions{Written: 100}, 0, file(0), 100, false},
+		"a file, one to spare":      {middleware.MaxBytesOptions{Written: 101}, 0, file(0), 100, false},
+		"part of a file, one more":  {middleware.MaxBytesOptions{Written: 49}, 0, file(50), 49, true},
+		"part of a file, as many":   {middleware.MaxBytesOptions{Written: 50}, 0, file(50), 50, false},
+		"parts of files, as many":   {middleware.MaxBytesOptions{Written: 100}, 0, twice, 100, false},
+		"parts of files, one more":  {middleware.MaxBytesOptions{Written: 99}, 0, twice, 99, true},
+		"parts of files, over":      {middleware.MaxBytesOptions{Written: 40}, 0, twice, 40, true},
+		"a file, through a layer":   {middleware.MaxBytesOptions{Written: 100}, 0, counted, 100, false},
+		"a file too long for it":    {middleware.MaxBytesOptions{Written: 99}, 0, counted, 99, true},
+		"a file, without limits":    {middleware.MaxBytesOptions{}, 0, file(0), 100, false},
 		"writing does not read":     {middleware.MaxBytesOptions{Read: 1}, 0, write(100), 100, false},
 		"again and again it is not": {middleware.MaxBytesOptions{Read: 5}, 7, again(readAll), 5, true},
 	} {
@@ -123,7 +162,11 @@ func TestMaxBytes(t *testing.T) {
 					return
 				}
 				require.Equal(t, lgrp.ReasonLimit, reasonOf(err), "%v", err)
-				require.NotZero(t, limiter.Exceeded())
+				if name == "again and again it is not" {
+					require.EqualValues(t, 2, limiter.Exceeded())
+					return
+				}
+				require.EqualValues(t, 1, limiter.Exceeded())
 			})
 		}
 	}
@@ -154,6 +197,39 @@ func TestMaxBytesChanged(t *testing.T) {
 		require.Equal(t, 10, n)
 		return err
 	})(t.Context(), server, new(lgrp.AnyConn)))
+}
+
+// A proxy's response that is just as long as is allowed comes to its end, and
+// so does the client's connection.
+func TestMaxBytesProxied(t *testing.T) {
+	for _, size := range []int{1000, 1001} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			client, server := testkit.NewConnPair(t, testkit.Loopback())
+			origin, upstream := testkit.NewConnPair(t, testkit.Loopback())
+			_, err := origin.Write(make([]byte, size))
+			require.NoError(t, err)
+			require.NoError(t, origin.CloseWrite())
+			require.NoError(t, client.CloseWrite())
+			limiter := middleware.NewByteLimiter(&middleware.MaxBytesOptions{Written: 1000})
+			err = limiter.Middleware()(func(ctx context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
+				_, n, err := netx.Proxy(ctx, nc, upstream.NetConn())
+				require.EqualValues(t, 1000, n)
+				return err
+			})(t.Context(), server.NetConn(), new(lgrp.AnyConn))
+			if size > 1000 {
+				var refused *lgrp.CloseError // as that of the copying
+				require.ErrorAs(t, err, &refused)
+				require.Equal(t, lgrp.ReasonLimit, refused.Reason)
+				require.EqualValues(t, 1, limiter.Exceeded())
+				return
+			}
+			require.NoError(t, err)
+			require.Zero(t, limiter.Exceeded())
+			got, err := io.ReadAll(client)
+			require.NoError(t, err)
+			require.Len(t, got, 1000)
+		})
+	}
 }
 
 // To find out that there is more takes a byte: what has been refused stays so,
