@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
+	"github.com/listengroup/listengroup/netx"
 )
 
 // KernelTraffic shows what the kernel says of nc. ok is false where it cannot
@@ -45,4 +46,20 @@ func TooSlow(nc net.Conn, n int64, meanwhile func()) bool {
 	defer r.stop()
 	meanwhile()
 	return r.tooSlow(n)
+}
+
+// Ticking says whether the timer of the MinRate that nc is of is running, and
+// lets it run.
+func Ticking(nc net.Conn) bool {
+	r, ok := netx.Underlying[*rateConn](nc)
+	if !ok {
+		panic("there is no MinRate")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.timer.Stop() {
+		return false
+	}
+	r.timer.Reset(r.left(time.Since(r.begun)))
+	return true
 }

@@ -95,6 +95,7 @@ type rateConn struct {
 
 	mu      sync.Mutex
 	timer   *time.Timer // nil once it is over
+	ticking bool        // it will call check; it need not while nobody waits
 	asks    bool        // the kernel
 	waiting bool
 	since   time.Duration // since begun: when the waiting began
@@ -112,6 +113,9 @@ func (r *rateConn) BeforeRead(most int) (int, error) {
 	r.mu.Lock()
 	if !r.waiting {
 		r.waiting, r.since = true, time.Since(r.begun)
+		if !r.ticking {
+			r.tick(r.f.window - r.waited)
+		}
 	}
 	r.mu.Unlock()
 	return most, nil
@@ -151,7 +155,7 @@ func (r *rateConn) arrived(n int) {
 
 func (r *rateConn) start() {
 	r.mu.Lock()
-	r.timer = time.AfterFunc(r.f.window, r.check)
+	r.timer, r.ticking = time.AfterFunc(r.f.window, r.check), true
 	r.mu.Unlock()
 }
 
@@ -160,6 +164,23 @@ func (r *rateConn) stop() {
 	r.timer.Stop()
 	r.timer = nil
 	r.mu.Unlock()
+}
+
+// tick sets the timer. Whoever calls it holds mu.
+func (r *rateConn) tick(d time.Duration) {
+	if r.timer != nil {
+		r.ticking = true
+		r.timer.Reset(d)
+	}
+}
+
+// left returns how much of the window there is left to wait.
+func (r *rateConn) left(now time.Duration) time.Duration {
+	waited := r.waited
+	if r.waiting {
+		waited += now - r.since
+	}
+	return r.f.window - waited
 }
 
 // check runs when the window may be over.
@@ -177,13 +198,12 @@ func (r *rateConn) tooSlow(n int64) bool {
 	if r.timer == nil {
 		return false
 	}
+	r.ticking = false
 	now := time.Since(r.begun)
-	waited := r.waited
-	if r.waiting {
-		waited += now - r.since
-	}
-	if left := r.f.window - waited; left > 0 {
-		r.timer.Reset(left)
+	if left := r.left(now); left > 0 {
+		if r.waiting {
+			r.tick(left)
+		}
 		return false
 	}
 	bytes, excused := r.bytes, n <= 0 || r.c.Info().Idle
@@ -205,6 +225,8 @@ func (r *rateConn) tooSlow(n int64) bool {
 		return true
 	}
 	r.since, r.waited, r.bytes = now, 0, 0
-	r.timer.Reset(r.f.window)
+	if r.waiting {
+		r.tick(r.f.window)
+	}
 	return false
 }

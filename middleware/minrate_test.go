@@ -146,6 +146,38 @@ func TestMinRate(t *testing.T) {
 	}
 }
 
+// However little of a window is left when the peer's bytes come, nothing ticks
+// until somebody waits for the next.
+func TestMinRateRestsWhileAHandlerThinks(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		begun := time.Now()
+		var thinking, waiting []bool
+		s := newStage(t, func(_ context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			for range 3 {
+				if _, err := io.ReadFull(nc, make([]byte, 100)); err != nil {
+					return err
+				}
+				time.Sleep(time.Minute)
+				thinking = append(thinking, middleware.Ticking(nc))
+				time.AfterFunc(500*time.Nanosecond, func() { waiting = append(waiting, middleware.Ticking(nc)) })
+			}
+			_, err := nc.Read(make([]byte, 1))
+			return err
+		}, middleware.MinRate(100, nil))
+		nc := s.dial()
+		time.Sleep(10*time.Second - time.Microsecond)
+		_, err := nc.Write(make([]byte, 100))
+		require.NoError(t, err)
+		time.Sleep(time.Minute + 5*time.Second)
+		_, err = nc.Write(make([]byte, 200)) // of a second window, in which the third is read too
+		require.NoError(t, err)
+		require.Equal(t, lgrp.ReasonTimeout, s.awaitEnds(t, 1)[0].why)
+		require.Equal(t, 210*time.Second, time.Since(begun))
+		require.Equal(t, []bool{false, false, false}, thinking)
+		require.Equal(t, []bool{true, true, true}, waiting)
+	})
+}
+
 func TestMinRateNone(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		floor := middleware.NewRateFloor(0, nil)
