@@ -66,7 +66,7 @@ func HTTP(srv *http.Server) lgrp.Handler {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 
-		s := &httpConn{c: c, nc: nc, since: time.Now(), hs: cloneServer(base), user: base, over: make(chan struct{})}
+		s := &httpConn{c: c, nc: nc, since: time.Now(), hs: cloneServer(base), user: base, over: make(chan struct{}), rate: ratedBy(ctx)}
 		s.h2.Store(tc != nil && tc.ConnectionState().NegotiatedProtocol == "h2")
 		s.prepare(ctx)
 		stop := c.OnDrain(s.drain)

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -25,9 +26,14 @@ type httpConn struct {
 	over     chan struct{} // closed when net/http has done with the connection
 	hijacked bool          // set before over is closed
 	idle     atomic.Bool
+	rate     *rateConn // nil: nobody wants to know what the client owes
 
 	mu       sync.Mutex
 	running  int  // calls of the user's handler
+	reading  int  // those of them that wait for a request's body
+	complete bool // a request has come in full, and its response is not over
+	ownHands bool // hijacked
+	excused  bool // rate has been told that the client owes nothing
 	served   bool // there was one
 	finished bool
 	quiet    chan struct{} // closed when running comes to 0; made by finish
@@ -57,6 +63,12 @@ func (s *httpConn) state(nc net.Conn, st http.ConnState) {
 	idle := st == http.StateIdle
 	s.c.SetIdle(idle)
 	s.idle.Store(idle)
+	if s.rate != nil {
+		s.mu.Lock()
+		s.complete, s.ownHands = false, s.ownHands || st == http.StateHijacked
+		s.excuse()
+		s.mu.Unlock()
+	}
 	if idle && s.ownH2() && s.draining() {
 		_ = nc.Close()
 	}
@@ -82,11 +94,16 @@ func (s *httpConn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.running++
 	s.served = true
+	// What is left of an HTTP/2 body nobody waits for once its handler returns.
+	s.complete = s.complete || r.ProtoMajor == 2 || r.ContentLength == 0
+	s.excuse()
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.running--; s.running == 0 && s.quiet != nil {
+		s.running--
+		s.excuse()
+		if s.running == 0 && s.quiet != nil {
 			close(s.quiet)
 		}
 	}()
@@ -98,7 +115,65 @@ func (s *httpConn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// that lets this stream finish.
 		w.Header().Set("Connection", "close")
 	}
+	if s.rate != nil && r.ContentLength != 0 {
+		s.serveBody(w, r)
+		return
+	}
 	s.user.Handler.ServeHTTP(w, r)
+}
+
+// serveBody calls the handler with a body that tells when it is waited for. The
+// request is a copy: net/http looks at what the body in its own is.
+func (s *httpConn) serveBody(w http.ResponseWriter, r *http.Request) {
+	watched := r.WithContext(r.Context())
+	watched.Body = &watchedBody{r.Body, s}
+	defer func() { r.MultipartForm = watched.MultipartForm }() // whose files net/http removes
+	s.user.Handler.ServeHTTP(w, watched)
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	s *httpConn
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.s.await()
+	n, err := b.ReadCloser.Read(p)
+	b.s.awaited(err == io.EOF)
+	return n, err
+}
+
+// Close reads the rest, or gives it up.
+func (b *watchedBody) Close() error {
+	b.s.await()
+	defer b.s.awaited(true)
+	return b.ReadCloser.Close()
+}
+
+func (s *httpConn) await() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading++
+	s.excuse()
+}
+
+func (s *httpConn) awaited(complete bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading--
+	s.complete = s.complete || complete && s.running > 0
+	s.excuse()
+}
+
+// excuse tells MinRate whether the client owes anything. net/http reads all the
+// time: over HTTP/1 to see it go away, over HTTP/2 because frames may come. It
+// is called with mu held.
+func (s *httpConn) excuse() {
+	excused := s.reading == 0 && (s.running > 0 || s.complete) && !s.ownHands
+	if s.rate != nil && excused != s.excused {
+		s.excused = excused
+		s.rate.excuse(excused)
+	}
 }
 
 // finish lets no handler start any more and waits for those that run.

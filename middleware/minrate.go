@@ -27,6 +27,16 @@ type MinRateOptions struct {
 // while it is idle ([lgrp.AnyConn.SetIdle]) is left alone. 0 or less means no
 // minimum. To change n later, use a [RateFloor].
 //
+// In front of [HTTP], behind which somebody reads all the time, requests may
+// take as long as they like too: what counts is the time before the first one
+// has come and the time in which a handler reads a body or net/http what is left
+// of it. What does not count is the rest of a body that net/http reads while a
+// handler that has not read it writes a long response, headers after the first,
+// for which net/http is idle until they are complete, and what is written: for
+// these http.Server has ReadTimeout, ReadHeaderTimeout and WriteTimeout. Other
+// servers that read while they work, such as an http.Server behind [Serve], are
+// taken to wait all the time.
+//
 // It stands inside what waits for peers by rules of its own, such as TLS with
 // its handshake timeout; but behind TLS it hides the *tls.Conn from handlers that
 // assert one, such as HTTP/2, and then stands in front, where slow handshakes
@@ -69,7 +79,7 @@ func (f *RateFloor) Ended() uint64 { return f.ended.Load() }
 func (f *RateFloor) Middleware() lgrp.Middleware {
 	return func(next lgrp.Handler) lgrp.Handler {
 		return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
-			nc, r := f.begin(nc, c)
+			ctx, nc, r := f.begin(ctx, nc, c)
 			defer r.stop()
 			return next(ctx, nc, c)
 		}
@@ -79,11 +89,22 @@ func (f *RateFloor) Middleware() lgrp.Middleware {
 // Inlined, it would lie on the stack of every idle connection.
 //
 //go:noinline
-func (f *RateFloor) begin(nc net.Conn, c *lgrp.AnyConn) (net.Conn, *rateConn) {
-	r := &rateConn{f: f, c: c, begun: time.Now()}
+func (f *RateFloor) begin(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) (context.Context, net.Conn, *rateConn) {
+	r := &rateConn{f: f, c: c, begun: time.Now(), outer: ratedBy(ctx)}
+	r.inner = valueContext{ctx, rateKey{}, r}
 	nc = r.watch(nc)
 	r.start()
-	return nc, r
+	return &r.inner, nc, r
+}
+
+// rateKey leads to the innermost *rateConn. That goes by the context because
+// what a connection is wrapped in may hide it.
+type rateKey struct{}
+
+// ratedBy returns nil if there is no MinRate.
+func ratedBy(ctx context.Context) *rateConn {
+	r, _ := ctx.Value(rateKey{}).(*rateConn)
+	return r
 }
 
 type rateConn struct {
@@ -92,13 +113,16 @@ type rateConn struct {
 	c      *lgrp.AnyConn
 	begun  time.Time
 	kernel kernelTraffic
+	outer  *rateConn // of a MinRate further out
+	inner  valueContext
 
 	mu      sync.Mutex
-	timer   *time.Timer // nil once it is over
-	ticking bool        // it will call check; it need not while nobody waits
-	asks    bool        // the kernel
-	waiting bool
-	since   time.Duration // since begun: when the waiting began
+	timer   *time.Timer   // nil once it is over
+	ticking bool          // it will call check; it need not while nobody waits
+	asks    bool          // the kernel
+	waiting bool          // somebody is, in Read or WriteTo
+	excused int           // those who say that waiting is none just now
+	since   time.Duration // since begun: when the waiting that counts began
 	waited  time.Duration // before that, in this window
 	bytes   int64         // in this window
 	seen    uint64        // what the kernel said at its beginning
@@ -112,10 +136,8 @@ func (r *rateConn) watch(nc net.Conn) net.Conn {
 func (r *rateConn) BeforeRead(most int) (int, error) {
 	r.mu.Lock()
 	if !r.waiting {
-		r.waiting, r.since = true, time.Since(r.begun)
-		if !r.ticking {
-			r.tick(r.f.window - r.waited)
-		}
+		r.waiting = true
+		r.startClock()
 	}
 	r.mu.Unlock()
 	return most, nil
@@ -136,16 +158,52 @@ func (r *rateConn) WriteTo(w io.Writer) (int64, error) {
 	return r.Meter.WriteTo(w)
 }
 
-// arrived ends the waiting. Handlers say that they are idle before they wait,
-// and that they no longer are afterwards, so it shows here.
+// arrived ends the waiting.
 func (r *rateConn) arrived(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bytes += int64(n)
-	if !r.waiting {
+	if r.waiting {
+		r.stopClock()
+		r.waiting = false
+	}
+}
+
+// excuse is for handlers behind which somebody always reads, whether or not the
+// peer owes anything: until they take it back, their waiting does not count.
+func (r *rateConn) excuse(on bool) {
+	for ; r != nil; r = r.outer {
+		r.mu.Lock()
+		if on {
+			r.stopClock()
+			r.excused++
+		} else {
+			r.excused--
+			r.startClock()
+		}
+		r.mu.Unlock()
+	}
+}
+
+// counting, startClock and stopClock are called with mu held.
+func (r *rateConn) counting() bool { return r.waiting && r.excused == 0 }
+
+func (r *rateConn) startClock() {
+	if !r.counting() {
 		return
 	}
-	r.waiting = false
+	r.since = time.Since(r.begun)
+	if !r.ticking {
+		r.tick(r.f.window - r.waited)
+	}
+}
+
+// Handlers say that they are idle before they wait, and that they no longer are
+// afterwards, so it shows here.
+func (r *rateConn) stopClock() {
+	if !r.counting() {
+		return
+	}
 	waited := time.Since(r.begun) - r.since
 	if waited > time.Millisecond && r.c.Info().Idle {
 		return
@@ -177,7 +235,7 @@ func (r *rateConn) tick(d time.Duration) {
 // left returns how much of the window there is left to wait.
 func (r *rateConn) left(now time.Duration) time.Duration {
 	waited := r.waited
-	if r.waiting {
+	if r.counting() {
 		waited += now - r.since
 	}
 	return r.f.window - waited
@@ -201,12 +259,12 @@ func (r *rateConn) tooSlow(n int64) bool {
 	r.ticking = false
 	now := time.Since(r.begun)
 	if left := r.left(now); left > 0 {
-		if r.waiting {
+		if r.counting() {
 			r.tick(left)
 		}
 		return false
 	}
-	bytes, excused := r.bytes, n <= 0 || r.c.Info().Idle
+	bytes, excused := r.bytes, n <= 0 || r.excused > 0 || r.c.Info().Idle
 	if !r.asks { // peeked bytes may have been in the way
 		r.kernel, r.asks = watchKernel(r.Conn)
 	}
@@ -222,10 +280,11 @@ func (r *rateConn) tooSlow(n int64) bool {
 		r.seen = t.read
 	}
 	if bytes < n && !excused {
+		r.ticking = true // not again
 		return true
 	}
 	r.since, r.waited, r.bytes = now, 0, 0
-	if r.waiting {
+	if r.counting() {
 		r.tick(r.f.window)
 	}
 	return false
