@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,6 +153,7 @@ func TestMinRateRestsWhileAHandlerThinks(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		begun := time.Now()
 		var thinking, waiting []bool
+		var mu sync.Mutex
 		s := newStage(t, func(_ context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			for range 3 {
 				if _, err := io.ReadFull(nc, make([]byte, 100)); err != nil {
@@ -159,7 +161,11 @@ func TestMinRateRestsWhileAHandlerThinks(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				thinking = append(thinking, middleware.Ticking(nc))
-				time.AfterFunc(500*time.Nanosecond, func() { waiting = append(waiting, middleware.Ticking(nc)) })
+				time.AfterFunc(500*time.Nanosecond, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					waiting = append(waiting, middleware.Ticking(nc))
+				})
 			}
 			_, err := nc.Read(make([]byte, 1))
 			return err
@@ -174,6 +180,8 @@ func TestMinRateRestsWhileAHandlerThinks(t *testing.T) {
 		require.Equal(t, lgrp.ReasonTimeout, s.awaitEnds(t, 1)[0].why)
 		require.Equal(t, 210*time.Second, time.Since(begun))
 		require.Equal(t, []bool{false, false, false}, thinking)
+		mu.Lock()
+		defer mu.Unlock()
 		require.Equal(t, []bool{true, true, true}, waiting)
 	})
 }
