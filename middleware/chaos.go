@@ -103,7 +103,7 @@ func (c *chaosConn) step(d *chaosDirection) error {
 		_ = netx.Abort(c.Conn)
 		return fmt.Errorf("middleware: Chaos: %w", syscall.ECONNRESET)
 	}
-	return d.await()
+	return d.await(time.Time{})
 }
 
 func later(a, b time.Time) time.Time {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
@@ -28,10 +29,16 @@ type ThrottleOptions struct {
 
 // Throttle slows connections down: in any time t it lets at most rate·(t+Burst)
 // bytes through, to the byte, in pieces of at most rate·Burst. Reads are given
-// out, and writes begun, when the rate has made room for all of their bytes;
-// where the kernel moves them (io.Copy between sockets), which goes on, when it
-// has made room for the piece before. Deadlines end the waiting, and so does the
-// end of the connection, with net.ErrClosed.
+// out, and writes begun, when the rate has made room for all of their bytes.
+// Deadlines end the waiting, and so does the end of the connection, with
+// net.ErrClosed. Bytes that a Read had no time to wait for keep their turn and
+// come with the next one; if that is later, they count as let through when
+// their turn was.
+//
+// Where the kernel moves them (io.Copy between sockets and files), a piece goes
+// when there is room for half of what may pass at once, and is counted when it
+// has gone: then each connection may be a piece ahead of a total that others
+// use too.
 //
 // It stands where the bytes are that it is to count: in a Transport before TLS
 // those on the wire. Behind TLS it hides the *tls.Conn from handlers that assert
@@ -90,48 +97,110 @@ func (t *Throttler) Middleware() lgrp.Middleware {
 
 // throttled pays for reads when it knows how many bytes they brought, and for
 // writes beforehand; but what a copy will bring nobody knows before, so copies
-// pay afterwards too.
+// wait for room and pay afterwards.
 type throttled struct {
 	netx.Meter
 	t       *Throttler
 	in, out lane
-	copying atomic.Int32 // calls of ReadFrom
+	copying atomic.Int32 // calls of ReadFrom that the kernel may do
 }
 
-func (c *throttled) BeforeRead(most int) (int, error) {
+func (c *throttled) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return c.Conn.Read(p)
+	}
+	if k := c.in.unkeep(); k != nil {
+		return c.giveOut(k, p)
+	}
+	n, err := c.Conn.Read(p[:c.mostIn(len(p))])
+	if n > 0 {
+		if late := c.came(p[:n]); late != nil {
+			return 0, late
+		}
+	}
+	return n, err
+}
+
+// mostIn and came are not inlined, for the stacks of idle connections.
+//
+//go:noinline
+func (c *throttled) mostIn(most int) int {
 	o := c.t.Options()
-	return c.in.sync(most, o.Read, o.Burst), c.in.await()
+	return max(c.in.sync(most, o.Read, o.Burst), 1)
 }
 
-func (c *throttled) AfterRead(n int) {
-	c.in.take(n)
-	_ = c.in.await() // the bytes are here, whatever the deadline; it ends the next Read
+// came waits for b's turn, and keeps it if that is not to come in time.
+//
+//go:noinline
+func (c *throttled) came(b []byte) error {
+	var t laneTurns
+	err := c.in.pass(len(b), &t, true)
+	if err != nil {
+		c.in.keep(&keptRead{append([]byte(nil), b...), t})
+	}
+	return err
 }
+
+func (c *throttled) giveOut(k *keptRead, p []byte) (n int, err error) {
+	if err = c.in.pass(len(k.b), &k.turns, true); err == nil {
+		n = copy(p, k.b)
+		k.b = k.b[n:]
+	}
+	if len(k.b) > 0 {
+		c.in.keep(k)
+	}
+	return n, err
+}
+
+func (c *throttled) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		k := c.in.unkeep()
+		if k == nil {
+			break
+		}
+		b := make([]byte, len(k.b))
+		n, err := c.giveOut(k, b)
+		if err != nil {
+			return total, err
+		}
+		n, err = w.Write(b[:n])
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+	n, err := c.Meter.WriteTo(w)
+	return total + n, err
+}
+
+// BeforeRead and AfterRead are for WriteTo.
+func (c *throttled) BeforeRead(most int) (int, error) { return c.in.ahead(c.mostIn(most)) }
+func (c *throttled) AfterRead(n int)                  { c.in.copied(n) }
 
 func (c *throttled) BeforeWrite(most int) (int, error) {
 	o := c.t.Options()
 	n := c.out.sync(most, o.Write, o.Burst)
 	if c.copying.Load() > 0 {
-		return n, c.out.await()
+		return c.out.ahead(n)
 	}
-	c.out.take(n)
-	err := c.out.await()
-	if err != nil {
-		c.out.giveBack(n)
-	}
-	return n, err
+	return n, c.out.pass(n, new(laneTurns), false)
 }
 
 func (c *throttled) AfterWrite(n int) {
 	if c.copying.Load() > 0 {
-		c.out.take(n)
-		_ = c.out.await()
+		c.out.copied(n)
 	}
 }
 
 func (c *throttled) ReadFrom(r io.Reader) (int64, error) {
-	c.copying.Add(1)
-	defer c.copying.Add(-1)
+	src := r
+	if part, ok := r.(*io.LimitedReader); ok {
+		src = part.R
+	}
+	if _, ok := src.(syscall.Conn); ok {
+		c.copying.Add(1)
+		defer c.copying.Add(-1)
+	}
 	return c.Meter.ReadFrom(r)
 }
 
