@@ -88,8 +88,13 @@
 // connection from elsewhere). State that connections share belongs next to the
 // outermost return, not into func(next). To wrap the stream, embed
 // [netx.Base], [netx.Through] or [netx.Meter] and pass on what [netx.Wrap] or
-// [netx.Metered] makes of it. To wake a handler that waits in Read when a drain
-// begins, or to undo what you do beside it, there is [lgrp.AnyConn.OnDrain].
+// [netx.Metered] makes of it. Where you wait for the client yourself, a drain
+// should not wait with you: [lgrp.AnyConn.WakeOnDrain]; and what you read in front
+// of others should be all that you take: [netx.ReadLine], [netx.Peek].
+//
+// prop.TestMiddleware, in testkit/prop, tries all of this on a middleware.
+//
+// # What it costs
 //
 // While next runs, your variables are on the stack of a goroutine that mostly
 // waits. It begins with 2 KiB, of which some 450 B are left for the middlewares
@@ -99,6 +104,4 @@
 // [netx.Metered]. What goes beyond doubles the stack of every idle connection. So
 // keep what is needed afterwards in a record of your own, and put what runs
 // before into a function that is not inlined.
-//
-// prop.TestMiddleware, in testkit/prop, tries all of this on a middleware.
 package middleware
