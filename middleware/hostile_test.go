@@ -58,16 +58,16 @@ func TestHostileClientsInBoundedMemory(t *testing.T) {
 		each    int  // bytes of heap and stacks for each client, with the test's own
 		ends    bool // at once, and not when the time is up
 	}{
-		"PROXY, silent":            {clients: fewer, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, each: 12 << 10},
-		"PROXY, half a header":     {clients: many, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, send: []byte(longestV1[:50]), each: 12 << 10},
-		"PROXY, 64 KiB announced":  {clients: many, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, send: append(proxyV2(0x21, 0x11, inet4)[:14], 0xff, 0xff, 1, 2, 3), each: 12 << 10},
-		"PROXY, garbage":           {clients: fewer, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, send: bytes.Repeat([]byte{0xff}, 512), each: 12 << 10, ends: true},
-		"Sniff, silent":            {clients: fewer, mws: []lgrp.Middleware{sniffer}, each: 12 << 10},
+		"PROXY, silent":            {clients: fewer, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, each: 16 << 10},
+		"PROXY, half a header":     {clients: many, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, send: []byte(longestV1[:50]), each: 16 << 10},
+		"PROXY, 64 KiB announced":  {clients: many, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, send: append(proxyV2(0x21, 0x11, inet4)[:14], 0xff, 0xff, 1, 2, 3), each: 16 << 10},
+		"PROXY, garbage":           {clients: fewer, mws: []lgrp.Middleware{middleware.ProxyProtocol(nil)}, send: bytes.Repeat([]byte{0xff}, 512), each: 16 << 10, ends: true},
+		"Sniff, silent":            {clients: fewer, mws: []lgrp.Middleware{sniffer}, each: 16 << 10},
 		"Sniff, most of a hello":   {clients: many, mws: []lgrp.Middleware{sniffer}, send: hello[:len(hello)-1], each: 64 << 10}, // its 17 KiB lie with the sender, too
 		"TLS, silent":              {clients: many, mws: []lgrp.Middleware{middleware.TLS(serverTLS())}, each: 16 << 10},
 		"TLS, half a hello":        {clients: fewer, mws: []lgrp.Middleware{middleware.TLS(serverTLS())}, send: helloBytes("localhost", 0)[:200], each: 32 << 10},
 		"HTTP, half a header":      {clients: fewer, h: web, send: []byte("GET / HTTP/1.1\r\nHos"), each: 64 << 10},
-		"HandshakeTimeout, silent": {clients: fewer, mws: []lgrp.Middleware{middleware.HandshakeTimeout(time.Second, middleware.ProxyProtocol(nil))}, each: 12 << 10},
+		"HandshakeTimeout, silent": {clients: fewer, mws: []lgrp.Middleware{middleware.HandshakeTimeout(time.Second, middleware.ProxyProtocol(nil))}, each: 16 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// testkit.Bubble's watchdog writes down all these goroutines each second,
