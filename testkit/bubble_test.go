@@ -1,8 +1,10 @@
 package testkit_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +37,25 @@ var going = map[string]func(t *testing.T){
 			time.Sleep(time.Second)
 		})
 		t.Log("the test went on")
+	},
+	"labelled leak": func(t *testing.T) {
+		testkit.Bubble(t, func(t *testing.T) {
+			pprof.Do(t.Context(), pprof.Labels("k", "[running], synctest bubble 9 (durable)"), func(context.Context) {
+				go func() { select {} }()
+			})
+		})
+		t.Log("the test went on")
+	},
+	"labelled stopped clock": func(t *testing.T) {
+		testkit.WatchFaster(t)
+		var mu sync.Mutex
+		mu.Lock()
+		testkit.Bubble(t, func(t *testing.T) {
+			pprof.Do(t.Context(), pprof.Labels("k", "[running], synctest bubble 9 (durable)"), func(context.Context) {
+				go mu.Lock()
+			})
+			time.Sleep(time.Second)
+		})
 	},
 	"fatal": func(t *testing.T) {
 		testkit.Bubble(t, func(t *testing.T) {
@@ -83,14 +104,16 @@ func TestGoingWrong(t *testing.T) {
 		{"leak", []string{"bubble_test.go:", "1 leaked goroutine(s), still waiting 2m0s after the test", "testkit_test.init.func1.1.1", "the test went on"}, nil},
 		{"deadlock", []string{"deadlock: all goroutines in bubble are blocked", "chan receive", "testkit_test.init.func2.1"}, []string{"the test went on"}},
 		{"stopped clock", []string{"clock is stopped", "sync.(*Mutex).Lock"}, []string{"the test went on", "sleep"}},
+		{"labelled leak", []string{"1 leaked goroutine(s)", "testkit_test.init", "the test went on"}, nil},
+		{"labelled stopped clock", []string{"clock is stopped", "sync.(*Mutex).Lock"}, nil},
 		{"fatal", []string{"the reason", "1 leaked goroutine(s)"}, nil},
 		{"spin", []string{"an accept loop on 192.0.2.1:1001 does not back off: 10000 calls of Accept within 1s", "permission denied"}, []string{"leaked"}},
 		{"spin on a closed listener", []string{"does not back off", "use of closed network connection"}, []string{"leaked"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestGoingWrong$", "-test.v")
-			cmd.Env = append(os.Environ(), "TESTKIT_GOING_WRONG="+tt.name)
+			cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestGoingWrong$", "-test.v", "-test.timeout=20s")
+			cmd.Env = append(os.Environ(), "TESTKIT_GOING_WRONG="+tt.name, "GODEBUG=tracebacklabels=1")
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, "%s", out)

@@ -10,7 +10,7 @@ import (
 
 // goroutine is one entry of a stack dump.
 type goroutine struct {
-	header string // goroutine 7 [chan receive (durable), synctest bubble 3]:
+	header string // goroutine 7 [chan receive (durable), synctest bubble 3
 	frames string
 }
 
@@ -18,13 +18,20 @@ type goroutine struct {
 func bubbleID() int {
 	buf := make([]byte, 128)
 	line, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("\n"))
-	return parseBubble(string(line))
+	return parseBubble(unlabelled(string(line)))
+}
+
+// unlabelled cuts a header before the profiling labels, in which anything may stand. They are shown with
+// GODEBUG=tracebacklabels=1.
+func unlabelled(header string) string {
+	header, _, _ = strings.Cut(header, " labels:{")
+	return strings.TrimSuffix(header, "]:")
 }
 
 func parseBubble(header string) int {
-	_, rest, _ := strings.Cut(header, "synctest bubble ")
-	id, _ := strconv.Atoi(strings.TrimSuffix(rest, "]:"))
-	return id
+	_, id, _ := strings.Cut(header, "synctest bubble ")
+	n, _ := strconv.Atoi(id)
+	return n
 }
 
 // dumpSize is what the last dump took, which the next is likely to take too: each try stops everything.
@@ -42,7 +49,7 @@ func bubbleStacks(id int, f func(g goroutine) bool) (gs []goroutine) {
 	dumpSize.Store(int64(n + n/4))
 	for entry := range bytes.SplitSeq(buf[:n], []byte("\n\n")) {
 		first, frames, _ := bytes.Cut(entry, []byte("\n"))
-		g := goroutine{header: string(first)}
+		g := goroutine{header: unlabelled(string(first))}
 		if parseBubble(g.header) != id || id == 0 || !f(g) {
 			continue
 		}
@@ -65,7 +72,7 @@ func (g goroutine) running() bool {
 	return strings.Contains(g.header, "[running") || strings.Contains(g.header, "[runnable")
 }
 
-func (g goroutine) String() string { return g.header + "\n" + g.frames }
+func (g goroutine) String() string { return g.header + "]:\n" + g.frames }
 
 func join(gs []goroutine) string {
 	texts := make([]string, len(gs))
