@@ -147,12 +147,13 @@ func (s *Script) Do(name string, f func(nc net.Conn) error) *Script {
 }
 
 // Run plays the script on nc, and returns nil or an error that shows the script and the step that
-// failed. It sets nc's deadline for each step and clears it at the end. It does not close nc.
+// failed. It sets nc's deadline for each step and clears it at the end, also after a failure. It does not close nc.
 func (s *Script) Run(nc net.Conn) error {
 	timeout := s.Timeout
 	if timeout <= 0 {
 		timeout = 10 * time.Second
 	}
+	defer nc.SetDeadline(time.Time{})
 	for i, step := range s.steps {
 		if !step.own {
 			nc.SetDeadline(time.Now().Add(timeout))
@@ -161,7 +162,6 @@ func (s *Script) Run(nc net.Conn) error {
 			return &scriptError{script: s.steps, failed: i, err: err}
 		}
 	}
-	nc.SetDeadline(time.Time{})
 	return nil
 }
 

@@ -108,3 +108,20 @@ func TestScriptShowsItself(t *testing.T) {
 			"\n\t  1 Sleep(1ns)\n\t> 2 Expect(\"x\")\n\t  3 ExpectEOF()")
 	})
 }
+
+func TestScriptClearsTheDeadline(t *testing.T) {
+	for name, script := range map[string]*testkit.Script{
+		"success": new(testkit.Script).Send("x"),
+		"failure": new(testkit.Script).Expect("x"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, b := testkit.NewConnPair(t)
+				script.Run(a)
+				time.AfterFunc(time.Hour, func() { b.Write([]byte("late")) })
+				_, err := a.Read(make([]byte, 10))
+				require.NoError(t, err)
+			})
+		})
+	}
+}
