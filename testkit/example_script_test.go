@@ -87,7 +87,7 @@ func ExampleRecorder() {
 	// 1s conn 3 on web: closed, returned
 	// 1s conn 4 on web: opened
 	// 1s conn 4: uncounted
-	// 1s listener web: too many open files, retry in 5ms
+	// 1s listener web: too many open files, retry within 5ms
 	// 1s shutting down
 	// 2s conn 4 on web: closed, killed: too slow
 	// 2s stopped

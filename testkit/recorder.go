@@ -42,7 +42,6 @@ type event struct {
 	from, to string // kindState
 	limit    int    // kindLimit
 	stuck    []uint64
-	retryIn  time.Duration
 }
 
 func (r *Recorder) add(e event) {
@@ -81,13 +80,32 @@ func (r *Recorder) ConnUncounted(id uint64) {
 	r.add(event{kind: kindUncounted, conn: id, text: fmt.Sprintf("conn %d: uncounted", id)})
 }
 
-// AcceptError records that accepting failed and is tried again after retryIn; below 0: never.
+// AcceptError records that accepting failed and is tried again after retryIn; below 0: never. The text has
+// retryIn rounded up to 1, 2 or 5 times a power of ten, since servers shorten such waits by chance, up to a
+// fifth as a rule, so that several do not go in step. When a server tries again is not rounded: where
+// something is recorded at that time, give it a policy without chance.
 func (r *Recorder) AcceptError(listener string, err error, retryIn time.Duration) {
-	text := fmt.Sprintf("listener %s: %v, retry in %v", listener, err, retryIn)
-	if retryIn < 0 {
-		text = fmt.Sprintf("listener %s: %v, given up", listener, err)
+	next := "given up"
+	switch {
+	case retryIn == 0:
+		next = "retry at once"
+	case retryIn > 0:
+		next = fmt.Sprintf("retry within %v", roundUp(retryIn))
 	}
-	r.add(event{kind: kindAcceptError, listener: listener, text: text, retryIn: retryIn})
+	r.add(event{kind: kindAcceptError, listener: listener, text: fmt.Sprintf("listener %s: %v, %s", listener, err, next)})
+}
+
+// roundUp takes d to the next of 1, 2, 5, 10, 20, 50, …: d and four fifths of d come to the same wherever d is
+// what a back-off takes by itself.
+func roundUp(d time.Duration) time.Duration {
+	for unit := time.Duration(1); unit < time.Hour; unit *= 10 {
+		for _, n := range [...]time.Duration{1, 2, 5} {
+			if d <= n*unit {
+				return n * unit
+			}
+		}
+	}
+	return d
 }
 
 // Limit records the most connections that a listener, or with the id "" the group, may have from now on;

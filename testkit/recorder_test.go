@@ -3,6 +3,7 @@ package testkit_test
 import (
 	"errors"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +35,28 @@ func TestRecorderTextIsRepeatable(t *testing.T) {
 	for _, text := range texts {
 		require.Equal(t, texts[0], text)
 	}
+}
+
+// lgrp.DefaultAcceptBackoff waits between four fifths and the whole of 5 ms, 10 ms and so on, at most 1 s.
+func TestRecorderTextHasNoChance(t *testing.T) {
+	text := func(retryIn time.Duration) string {
+		var text string
+		testkit.Bubble(t, func(t *testing.T) {
+			var r testkit.Recorder
+			r.AcceptError("web", syscall.EMFILE, retryIn)
+			text = r.String()
+		})
+		return text
+	}
+	for d := 5 * time.Millisecond; d <= 640*time.Millisecond; d *= 2 {
+		for percent := range time.Duration(21) {
+			require.Equal(t, text(d), text(d-d*percent/100))
+		}
+	}
+	require.Equal(t, text(time.Second), text(800*time.Millisecond))
+	require.Equal(t, "0s listener web: too many open files, retry within 10ms\n", text(8374855))
+	require.Equal(t, "0s listener web: too many open files, retry at once\n", text(0))
+	require.Equal(t, "0s listener web: too many open files, given up\n", text(-1))
 }
 
 func TestRecorderCheck(t *testing.T) {
