@@ -55,9 +55,12 @@ func (c *Conn) Write(b []byte) (int, error) {
 // Close closes this end: the other reads what was sent before and then io.EOF, or ECONNRESET when data
 // sent here is unread. A second Close answers net.ErrClosed.
 func (c *Conn) Close() error {
-	reset, err := c.close()
+	reset, unread, err := c.close()
 	if err != nil || reset {
 		return err
+	}
+	if unread {
+		return c.opError("close", c.abort())
 	}
 	return c.opError("close", c.inner.Close())
 }
@@ -65,23 +68,25 @@ func (c *Conn) Close() error {
 // Reset closes this end and makes the other end answer ECONNRESET. A wrapped connection that has neither
 // Reset nor SetLinger is just closed.
 func (c *Conn) Reset() error {
-	reset, err := c.close()
+	reset, _, err := c.close()
 	if err != nil || reset {
 		return err
 	}
 	return c.opError("close", c.abort())
 }
 
-func (c *Conn) close() (reset bool, err error) {
+// close also tells whether a fault has reset the connection, and whether a Read has taken bytes from the inner
+// connection, which does not know then that they are unread.
+func (c *Conn) close() (reset, unread bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return false, c.opError("close", errClosed)
+		return false, false, c.opError("close", errClosed)
 	}
 	c.closed = true
 	c.reads.notify()
 	c.writes.notify()
-	return c.reset != nil, nil
+	return c.reset != nil, len(c.reads.staged) > 0, nil
 }
 
 // abort closes what is inside so that its other end is reset.
@@ -109,7 +114,7 @@ func (c *Conn) CloseWrite() error {
 	if !ok {
 		return fmt.Errorf("testkit: close write of %T: %w", c.inner, errors.ErrUnsupported)
 	}
-	return c.closeHalf(nc.CloseWrite)
+	return c.closeHalf(&c.writes, nc.CloseWrite)
 }
 
 // CloseRead ends reading: Read answers io.EOF, and the other end can still write. It answers
@@ -119,11 +124,11 @@ func (c *Conn) CloseRead() error {
 	if !ok {
 		return fmt.Errorf("testkit: close read of %T: %w", c.inner, errors.ErrUnsupported)
 	}
-	return c.closeHalf(nc.CloseRead)
+	return c.closeHalf(&c.reads, nc.CloseRead)
 }
 
 // closeHalf does not ask the inner connection when a fault has closed that: this end has not been closed.
-func (c *Conn) closeHalf(inner func() error) error {
+func (c *Conn) closeHalf(f *flow, inner func() error) error {
 	c.mu.Lock()
 	err := c.reset
 	if c.closed {
@@ -132,6 +137,11 @@ func (c *Conn) closeHalf(inner func() error) error {
 	c.mu.Unlock()
 	if err == nil {
 		err = inner()
+	}
+	if err == nil {
+		c.mu.Lock()
+		f.shutdown()
+		c.mu.Unlock()
 	}
 	return c.opError("close", err)
 }

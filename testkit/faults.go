@@ -22,8 +22,8 @@ const (
 // follows happens behind them (if several of it are set, the first in the order below).
 //
 // A transfer is one call of Read, or one piece of a Write: faults cut a Write into pieces where they must.
-// Every wait is exact in a bubble's time and ends at the deadline, at Close, and when the faults change;
-// then the call goes on under the new faults.
+// Every wait is exact in a bubble's time and ends at the deadline, at Close, at CloseRead or CloseWrite, and
+// when the faults change; then the call goes on under the new faults.
 type Faults struct {
 	// Delay is the time each transfer waits before it begins.
 	Delay time.Duration
@@ -108,7 +108,8 @@ func (f *Faults) any() bool {
 }
 
 // Set makes f the faults of the given directions, in place of those set before, and counts After from
-// here. Calls under way notice: they go on under the new faults. Set(Reads|Writes, Faults{}) heals.
+// here. Calls under way notice: they go on under the new faults. Set(Reads|Writes, Faults{}) heals. A
+// direction that this end has closed, with CloseRead or CloseWrite, has no faults.
 func (c *Conn) Set(dir Direction, f Faults) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,12 +137,16 @@ type flow struct {
 	staged   []byte // read from the inner connection, not yet given out
 	stagedAt time.Time
 	writing  bool // a Write owns the direction, so that the pieces of two do not mix
+	shut     bool // CloseRead or CloseWrite: there are no faults any more
 
 	active      int // calls of the inner connection under way
 	interrupted bool
 }
 
 func (f *flow) set(faults Faults) {
+	if f.shut {
+		faults = Faults{}
+	}
 	f.faults, f.faulty = faults, faults.any()
 	f.gen++
 	f.passed, f.owed, f.stagedAt = 0, 0, time.Time{}
@@ -150,6 +155,12 @@ func (f *flow) set(faults Faults) {
 		f.random = rand.New(rand.NewPCG(faults.Seed, 0))
 	}
 	f.notify()
+}
+
+// shutdown ends the direction, and with it the waits of calls under way.
+func (f *flow) shutdown() {
+	f.shut, f.staged = true, nil
+	f.set(Faults{})
 }
 
 func (f *flow) notify() {

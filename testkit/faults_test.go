@@ -395,3 +395,117 @@ func TestHalfCloseAfterAReset(t *testing.T) {
 		})
 	}
 }
+
+// A byte that a slow Read had begun to take is unread.
+func TestCloseResetsOverUnreadBytes(t *testing.T) {
+	for tr, deadline := range map[testkit.Transport]time.Duration{
+		testkit.Buffered(0, 0): time.Second / 2, testkit.Pipe(): time.Second / 2, testkit.Buffered(10, time.Second): 3 * time.Second / 2,
+	} {
+		t.Run(tr.String(), func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, b := testkit.NewConnPair(t, tr)
+				b.Set(testkit.Reads, testkit.Faults{BytesPerSecond: 1})
+				go a.Write([]byte("x"))
+				b.SetReadDeadline(time.Now().Add(deadline))
+				_, err := b.Read(make([]byte, 1))
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				require.NoError(t, b.Close())
+				_, err = a.Read(make([]byte, 1))
+				require.ErrorIs(t, err, syscall.ECONNRESET)
+			})
+		})
+	}
+}
+
+var waits = map[string]testkit.Faults{
+	"stall": {Stall: true}, "delay": {Delay: time.Hour}, "rate": {BytesPerSecond: 1}, "drop": {Drop: true}, "chunks": {MaxChunk: 1},
+}
+
+func TestCloseReadEndsInjectedWaits(t *testing.T) {
+	for name, f := range waits {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, b := testkit.NewConnPair(t)
+				b.Set(testkit.Reads, f)
+				results := make(chan error)
+				go func() { _, err := b.Read(make([]byte, 1)); results <- err }()
+				synctest.Wait()
+				if f.BytesPerSecond > 0 {
+					a.Write([]byte("x"))
+				}
+				synctest.Wait()
+				start := time.Now()
+				require.NoError(t, b.CloseRead())
+				require.Equal(t, io.EOF, <-results)
+				require.Zero(t, time.Since(start))
+				b.Set(testkit.Reads, f)
+				n, err := b.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err, "%d", n)
+				require.Zero(t, time.Since(start))
+				require.NoError(t, b.Close())
+				_, err = a.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err, "what is unread was given up by CloseRead")
+			})
+		})
+	}
+}
+
+// What a Read that timed out had begun to take is not given out after CloseRead, and resets nobody.
+func TestCloseReadDropsWhatIsUnderWay(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		a, b := testkit.NewConnPair(t)
+		b.Set(testkit.Reads, testkit.Faults{BytesPerSecond: 1})
+		a.Write([]byte("x"))
+		b.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, err := b.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		b.SetReadDeadline(time.Time{})
+		require.NoError(t, b.CloseRead())
+		n, err := b.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+		require.Zero(t, n)
+		b.Close()
+		_, err = a.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+	})
+}
+
+func TestCloseWriteEndsInjectedWaits(t *testing.T) {
+	for name, f := range waits {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, b := testkit.NewConnPair(t, testkit.Buffered(10, 0))
+				a.Set(testkit.Writes, f)
+				type result struct {
+					n   int
+					err error
+				}
+				results := make(chan result, 2)
+				for range 2 {
+					go func() { n, err := a.Write(make([]byte, 100)); results <- result{n, err} }()
+				}
+				synctest.Wait()
+				start := time.Now()
+				require.NoError(t, a.CloseWrite())
+				sent := 0
+				for range 2 {
+					r := <-results
+					if f.Drop {
+						require.NoError(t, r.err)
+						continue
+					}
+					require.ErrorIs(t, r.err, syscall.EPIPE)
+					sent += r.n
+				}
+				require.Zero(t, time.Since(start))
+				a.Set(testkit.Writes, f)
+				_, err := a.Write([]byte("x"))
+				require.ErrorIs(t, err, syscall.EPIPE)
+				require.Zero(t, time.Since(start))
+				got, err := io.ReadAll(b)
+				require.NoError(t, err)
+				require.Len(t, got, sent, "Write counts what was sent")
+			})
+		})
+	}
+}

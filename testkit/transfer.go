@@ -23,6 +23,9 @@ func (c *Conn) read(b []byte) (int, error) {
 		if err := c.check(f); err != nil {
 			return 0, err
 		}
+		if f.shut {
+			return 0, io.EOF
+		}
 		if !f.faulty && len(f.staged) == 0 {
 			n, err, again := c.innerRead(b)
 			if again {
@@ -255,7 +258,7 @@ func (c *Conn) innerRead(b []byte) (n int, err error, again bool) {
 	}
 	n, err = c.inner.Read(b)
 	err, again = c.leave(f, err)
-	if n > 0 && f.gen != gen {
+	if n > 0 && f.gen != gen && !f.shut {
 		// They came while the faults changed: the new ones decide about them.
 		f.staged = append(f.staged, b[:n]...)
 		return 0, nil, true
