@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -25,7 +26,8 @@ func (l *Listener) DialContext(ctx context.Context, _, _ string) (net.Conn, erro
 	return c, nil
 }
 
-// NewConn is Dial for the test's own goroutine: it fails the test when it cannot connect.
+// NewConn is Dial for the test's own goroutine: it fails the test when it cannot connect, and the
+// connection is closed when the test ends, right after the listener.
 func (l *Listener) NewConn() *Conn {
 	l.t.Helper()
 	return l.NewConnConfig(nil)
@@ -39,6 +41,13 @@ func (l *Listener) NewConnConfig(f func(*Conn)) *Conn {
 	if err != nil {
 		l.t.Fatalf("testkit: %v", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.owned) == cap(l.owned) { // a benchmark makes many and closes them
+		l.owned = slices.DeleteFunc(l.owned, (*Conn).IsClosed)
+		l.owned = slices.Grow(l.owned, len(l.owned)+1)
+	}
+	l.owned = append(l.owned, c)
 	return c
 }
 

@@ -21,9 +21,10 @@ type Listener struct {
 	dial     waiter     // those in Dial
 	addr     net.Addr
 	queue    []arrival
-	pending  int // connections in queue
-	reserved int // room taken by Dials under way
-	clients  int // counts client addresses
+	pending  int     // connections in queue
+	reserved int     // room taken by Dials under way
+	clients  int     // counts client addresses
+	owned    []*Conn // made by NewConn, closed at the end of the test
 	backlog  int
 	deadline time.Time
 	delay    time.Duration
@@ -48,7 +49,7 @@ var _ net.Listener = (*Listener)(nil)
 //
 // It is closed when the test ends, by t.Cleanup, which runs the last function first: a server made
 // after it and closed by t.Cleanup ends before it, one made before it sees Accept fail with net.ErrClosed
-// first, and may count or log that.
+// first, and may count or log that. Behind it the connections that [Listener.NewConn] made are closed.
 func Listen(t TB, tr ...Transport) *Listener {
 	t.Helper()
 	return new(Network).Listen(t, tr...)
@@ -207,7 +208,12 @@ func (l *Listener) stop() {
 func (l *Listener) end() {
 	l.mu.Lock()
 	l.closed = true
+	owned := l.owned
+	l.owned = nil
 	l.stop()
+	for _, c := range owned {
+		c.Close()
+	}
 }
 
 func (l *Listener) listening() bool {

@@ -263,3 +263,32 @@ func TestNoErrorIsNotInjected(t *testing.T) {
 	require.NoError(t, err)
 	require.Same(t, c.Peer(), nc)
 }
+
+// The client's end is the test's, as NewConnPair's ends are: nobody has to close it.
+func TestNewConnIsClosedAtTheEnd(t *testing.T) {
+	for _, tr := range append(memory[:2:2], testkit.Loopback()) {
+		t.Run(tr.String(), func(t *testing.T) {
+			test := func(t *testing.T) *testkit.Conn {
+				ln := testkit.Listen(t, tr)
+				c := ln.NewConn()
+				c.Set(testkit.Reads, testkit.Faults{Stall: true})
+				go c.Read(make([]byte, 1))
+				s, err := ln.Accept()
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+				for range 1000 {
+					ln.NewConn().Close()
+					ln.AcceptQueued()
+				}
+				return c
+			}
+			var c *testkit.Conn
+			if tr == testkit.Loopback() {
+				t.Run("test", func(t *testing.T) { c = test(t) })
+			} else {
+				testkit.Bubble(t, func(t *testing.T) { c = test(t) }) // which fails when the Read goes on
+			}
+			require.True(t, c.IsClosed())
+		})
+	}
+}
