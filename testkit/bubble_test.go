@@ -2,6 +2,7 @@ package testkit_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"runtime/pprof"
@@ -82,6 +83,32 @@ var going = map[string]func(t *testing.T){
 		})
 		t.Log("the test went on")
 	},
+	"spin at the end": func(t *testing.T) {
+		ln := testkit.Listen(t)
+		c := ln.NewConn()
+		accepted := make(chan struct{})
+		go spin(func() (net.Conn, error) {
+			nc, err := ln.Accept()
+			if err == nil {
+				close(accepted)
+			}
+			return nc, err
+		})
+		<-accepted
+		c.Close()
+	},
+	"spin after the end": func(t *testing.T) {
+		ln := testkit.Listen(t)
+		begin := make(chan struct{})
+		go func() {
+			<-begin
+			spin(ln.Accept)
+		}()
+		afterwards = func(t *testing.T) {
+			close(begin)
+			time.Sleep(10 * time.Second)
+		}
+	},
 }
 
 func spin[T any](accept func() (T, error)) {
@@ -95,8 +122,6 @@ func TestGoingWrong(t *testing.T) {
 		going[name](t)
 		return
 	}
-	exe, err := os.Executable()
-	require.NoError(t, err)
 	tests := []struct {
 		name      string
 		want, not []string
@@ -108,26 +133,52 @@ func TestGoingWrong(t *testing.T) {
 		{"labelled stopped clock", []string{"clock is stopped", "sync.(*Mutex).Lock"}, nil},
 		{"fatal", []string{"the reason", "1 leaked goroutine(s)"}, nil},
 		{"spin", []string{"an accept loop on 192.0.2.1:1001 does not back off: 10000 calls of Accept within 1s", "permission denied"}, []string{"leaked"}},
+		{"spin at the end", []string{"does not back off", "use of closed network connection"}, nil},
 		{"spin on a closed listener", []string{"does not back off", "use of closed network connection"}, []string{"leaked"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestGoingWrong$", "-test.v", "-test.timeout=20s")
-			cmd.Env = append(os.Environ(), "TESTKIT_GOING_WRONG="+tt.name, "GODEBUG=tracebacklabels=1")
-			out, err := cmd.CombinedOutput()
-			var exit *exec.ExitError
-			require.ErrorAs(t, err, &exit, "%s", out)
-			require.Equal(t, 1, exit.ExitCode(), "%s", out)
-			require.Contains(t, string(out), "--- FAIL: TestGoingWrong", "an ordinary failure")
-			require.NotContains(t, string(out), "panic:")
+			out, code := goWrong(t, tt.name)
+			require.Equal(t, 1, code, "%s", out)
+			require.Contains(t, out, "--- FAIL: TestGoingWrong", "an ordinary failure")
+			require.NotContains(t, out, "panic:")
 			for _, want := range tt.want {
-				require.Contains(t, string(out), want)
+				require.Contains(t, out, want)
 			}
 			for _, not := range tt.not {
-				require.NotContains(t, string(out), not)
+				require.NotContains(t, out, not)
 			}
 		})
 	}
+}
+
+// goWrong runs a test that goes wrong and returns its output and exit code.
+func goWrong(t *testing.T, name string) (out string, code int) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestGoingWrong(Afterwards)?$", "-test.v", "-test.timeout=20s")
+	cmd.Env = append(os.Environ(), "TESTKIT_GOING_WRONG="+name, "GODEBUG=tracebacklabels=1")
+	output, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, "%s", output)
+	return string(output), exit.ExitCode()
+}
+
+// afterwards is a test that runs when the one that goes wrong is over.
+var afterwards func(t *testing.T)
+
+func TestGoingWrongAfterwards(t *testing.T) {
+	if afterwards != nil {
+		afterwards(t)
+	}
+}
+
+// Nobody is there any more who could be told.
+func TestSpinAfterTheTest(t *testing.T) {
+	out, code := goWrong(t, "spin after the end")
+	require.Equal(t, 2, code, "%s", out)
+	require.Contains(t, out, "panic: testkit: TestGoingWrong is over, and an accept loop on 192.0.2.1:1001 does not back off")
+	require.NotContains(t, out, "Fail in goroutine")
 }
 
 func TestGoroutinesGetTimeToFinish(t *testing.T) {

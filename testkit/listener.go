@@ -32,7 +32,11 @@ type Listener struct {
 	closeErr error
 	aborted  bool
 	closed   bool
-	spin     spinGuard
+	over     bool // the test's cleanup has run
+
+	asked     bool // Accept has been called
+	accepting int  // those in Accept that wait or have a spin to report
+	spin      spinGuard
 }
 
 // arrival is what Accept will answer: a connection, or an error once.
@@ -74,19 +78,25 @@ func newListener(t TB, tr Transport, index int, ipv6 bool) *Listener {
 // passed, even when connections wait.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
+	l.asked = true
 	for {
 		if err := l.refuse(); err != nil {
 			spinning := l.spin.failed()
-			l.mu.Unlock()
-			if spinning {
-				l.spin.stop(l.t, l, err)
+			if !spinning {
+				l.mu.Unlock()
+				return nil, err
 			}
-			return nil, err
+			l.accepting++
+			defer l.accepted()
+			l.mu.Unlock()
+			l.spin.stop(l, err)
 		}
 		if len(l.queue) > 0 {
 			break
 		}
+		l.accepting++
 		l.accept.wait(l.deadline)
+		l.accepting--
 	}
 	a := l.pop()
 	delay := l.delay
@@ -98,6 +108,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, a.err
 	}
 	return a.conn, nil
+}
+
+func (l *Listener) accepted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepting--
 }
 
 // refuse is the error that Accept answers whatever waits.
@@ -204,7 +220,8 @@ func (l *Listener) stop() {
 	}
 }
 
-// end is the test's cleanup: unlike Close it does not mind that the listener is closed.
+// end is the test's cleanup: unlike Close it does not mind that the listener is closed, and it waits to see
+// what becomes of accept loops.
 func (l *Listener) end() {
 	l.mu.Lock()
 	l.closed = true
@@ -214,6 +231,10 @@ func (l *Listener) end() {
 	for _, c := range owned {
 		c.Close()
 	}
+	l.settle()
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
 }
 
 func (l *Listener) listening() bool {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // goroutine is one entry of a stack dump.
@@ -20,6 +21,10 @@ func bubbleID() int {
 	line, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("\n"))
 	return parseBubble(unlabelled(string(line)))
 }
+
+// virtual tells whether the caller seems to be in a bubble: there the clock begins in the year 2000. It costs
+// next to nothing, and bubbleID some microseconds for each frame of the stack.
+func virtual() bool { return time.Now().Year() < 2010 }
 
 // unlabelled cuts a header before the profiling labels, in which anything may stand. They are shown with
 // GODEBUG=tracebacklabels=1.
