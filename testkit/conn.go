@@ -28,6 +28,11 @@ var _ net.Conn = (*Conn)(nil)
 
 // Wrap returns nc as a Conn, so that faults can be set on it. It has no Peer, and half-close and reset
 // only as far as nc has them. The Conn owns nc.
+//
+// Wrap what TLS runs over rather than a *tls.Conn. Set makes calls under way return by a deadline, and after one
+// that has passed a *tls.Conn does not write again, nor finish its handshake. So a Write under way on anything
+// with a HandshakeContext method is left alone: the faults are those of the next. A Read is not, so shake
+// hands before Set.
 func Wrap(nc net.Conn) *Conn { return &Conn{inner: nc} }
 
 // Peer returns the other end, nil for a wrapped connection.

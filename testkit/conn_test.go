@@ -1,12 +1,20 @@
 package testkit_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -67,6 +75,43 @@ func TestWrapSomethingPoorer(t *testing.T) {
 	require.NoError(t, b.Close())
 	require.ErrorIs(t, b.Close(), net.ErrClosed)
 	require.True(t, a.IsClosed())
+}
+
+// A *tls.Conn cannot write any more when its deadline has passed.
+func TestSetDoesNotBreakTLS(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(t, err)
+		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		require.NoError(t, err)
+		c, s := testkit.NewConnPair(t, testkit.Buffered(4096, 0))
+		client := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		server := tls.Server(s, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+		go server.Handshake()
+		require.NoError(t, client.Handshake())
+
+		w := testkit.Wrap(client)
+		data := bytes.Repeat([]byte("0123456789"), 10<<10)
+		wrote := make(chan error)
+		go func() {
+			_, err := w.Write(data)
+			wrote <- err
+			_, err = w.Write(data)
+			wrote <- err
+		}()
+		synctest.Wait()
+		w.Set(testkit.Writes, testkit.Faults{MaxChunk: 1000})
+		got := make(chan []byte)
+		go func() {
+			b, _ := io.ReadAll(server)
+			got <- b
+		}()
+		require.NoError(t, <-wrote)
+		require.NoError(t, <-wrote)
+		require.NoError(t, w.CloseWrite())
+		require.Equal(t, append(data, data...), <-got)
+	})
 }
 
 // Whatever carries the bytes, an own Close answers to both names.

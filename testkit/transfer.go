@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -278,8 +279,11 @@ func (c *Conn) innerWrite(b []byte) (n int, err error, again bool) {
 }
 
 // interrupt makes the calls of the inner connection return, so that they see the faults that were just
-// set. A deadline is the only thing that every net.Conn understands.
+// set. A deadline is the only thing that every net.Conn understands; a *tls.Conn never writes again after it.
 func (c *Conn) interrupt(f *flow) {
+	if _, tls := c.inner.(interface{ HandshakeContext(context.Context) error }); tls && f == &c.writes {
+		return
+	}
 	if f.active > 0 && !f.interrupted && !c.closed && c.reset == nil {
 		f.interrupted = true
 		c.setInnerDeadline(f, time.Unix(1, 0))
