@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ type bad struct {
 	read     func(c *testkit.Conn, b []byte) (int, error)
 	write    func(c *testkit.Conn, b []byte) (int, error)
 	deadline func(c *testkit.Conn, t time.Time) error // for reading and writing
+	readDL   func(c *testkit.Conn, t time.Time) error
+	writeDL  func(c *testkit.Conn, t time.Time) error
 	close    func(c *testkit.Conn) error
 	half     func(c *testkit.Conn) error
 	addr     net.Addr
@@ -44,12 +48,15 @@ func (c *bad) SetDeadline(t time.Time) error {
 	if c.deadline != nil {
 		return c.deadline(c.Conn, t)
 	}
-	return c.Conn.SetDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 func (c *bad) SetReadDeadline(t time.Time) error {
 	if c.deadline != nil {
 		return c.deadline(c.Conn, t)
+	}
+	if c.readDL != nil {
+		return c.readDL(c.Conn, t)
 	}
 	return c.Conn.SetReadDeadline(t)
 }
@@ -57,6 +64,9 @@ func (c *bad) SetReadDeadline(t time.Time) error {
 func (c *bad) SetWriteDeadline(t time.Time) error {
 	if c.deadline != nil {
 		return c.deadline(c.Conn, t)
+	}
+	if c.writeDL != nil {
+		return c.writeDL(c.Conn, t)
 	}
 	return c.Conn.SetWriteDeadline(t)
 }
@@ -206,6 +216,37 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				return n, err
 			}}
 		}, "PastDeadline ReadDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		"times out once": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Read(b)
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					_ = c.SetReadDeadline(time.Time{})
+				}
+				return n, err
+			}}
+		}, "PastDeadline"},
+		"forgets a read deadline that passes while nobody reads": {func(c *testkit.Conn) *bad {
+			arm, use := armedByUse((*testkit.Conn).SetReadDeadline)
+			return &bad{Conn: c, readDL: arm, read: func(c *testkit.Conn, b []byte) (int, error) {
+				use(c)
+				return c.Read(b)
+			}}
+		}, "PastDeadline"},
+		"forgets a write deadline that passes while nobody writes": {func(c *testkit.Conn) *bad {
+			arm, use := armedByUse((*testkit.Conn).SetWriteDeadline)
+			return &bad{Conn: c, writeDL: arm, write: func(c *testkit.Conn, b []byte) (int, error) {
+				use(c)
+				return c.Write(b)
+			}}
+		}, "PastDeadline"},
+		"does not lift a write deadline": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, writeDL: func(c *testkit.Conn, t time.Time) error {
+				if t.IsZero() && !c.IsClosed() {
+					return nil
+				}
+				return c.SetWriteDeadline(t)
+			}}
+		}, "PastDeadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.TestConn(t, func(t testkit.TB) (net.Conn, net.Conn) {
@@ -214,6 +255,22 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 			}, &testkit.LawOptions{Deviations: deviations(test.breaks)})
 		})
 	}
+}
+
+// armedByUse keeps a deadline as a time span, which begins anew whenever it is used.
+func armedByUse(set func(c *testkit.Conn, t time.Time) error) (arm func(c *testkit.Conn, t time.Time) error, use func(c *testkit.Conn)) {
+	var span atomic.Int64
+	return func(c *testkit.Conn, t time.Time) error {
+			span.Store(0)
+			if !t.IsZero() {
+				span.Store(int64(time.Until(t)))
+			}
+			return set(c, t)
+		}, func(c *testkit.Conn) {
+			if d := time.Duration(span.Load()); d > 0 {
+				_ = set(c, time.Now().Add(d))
+			}
+		}
 }
 
 func orWait(f func(c *testkit.Conn, b []byte) (int, error)) func(c *testkit.Conn, b []byte) (int, error) {

@@ -11,14 +11,9 @@ var longAgo = time.Unix(1, 0)
 var deadlineLaws = []law[*ends]{
 	{"PastDeadline", "Past its deadline a call fails with os.ErrDeadlineExceeded, a net.Error with Timeout, even if it could go on; the bytes are there once the deadline is lifted.",
 		func(e *ends) error {
-			sent := sendAsync(e.b, "xy")
-			if err := errors.Join(expect(e.a, "x"), e.a.SetDeadline(longAgo)); err != nil {
-				return err
-			}
-			_, readErr := e.a.Read(make([]byte, 1))
-			_, writeErr := e.a.Write([]byte("x"))
-			return errors.Join(wantTimeout("Read", readErr), wantTimeout("Write", writeErr),
-				want("SetDeadline", e.a.SetDeadline(time.Time{})), expect(e.a, "y"), want("the other end's Write", <-sent))
+			return all(
+				func() error { return pastDeadline(e, longAgo) },
+				func() error { return pastDeadline(e, time.Now().Add(e.soon())) })
 		}},
 	{"ReadDeadline", "A Read that waits ends at its deadline, exactly.",
 		func(e *ends) error {
@@ -87,4 +82,26 @@ var deadlineLaws = []law[*ends]{
 			_, err := e.a.Read(make([]byte, 1))
 			return wantTimeout("Read", err)
 		}},
+}
+
+// pastDeadline sets a deadline, and reads and writes only once it has passed.
+func pastDeadline(e *ends, deadline time.Time) error {
+	sent := sendAsync(e.b, "xy")
+	if err := errors.Join(expect(e.a, "x"), e.a.SetDeadline(deadline)); err != nil {
+		return err
+	}
+	time.Sleep(time.Until(deadline) + e.soon())
+	for range 3 {
+		_, readErr := e.a.Read(make([]byte, 1))
+		_, writeErr := e.a.Write([]byte("x"))
+		if err := errors.Join(wantTimeout("Read", readErr), wantTimeout("Write", writeErr)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(want("SetDeadline", e.a.SetDeadline(time.Time{})), expect(e.a, "y"),
+		want("the other end's Write", <-sent)); err != nil {
+		return err
+	}
+	sent = sendAsync(e.a, "z")
+	return errors.Join(expect(e.b, "z"), want("Write", <-sent))
 }
