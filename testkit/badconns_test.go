@@ -197,7 +197,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return nil
 			}}
-		}, "PastDeadline ReadDeadline WriteDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		}, "PastDeadline ReadDeadline WriteDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"has one deadline": {func(c *testkit.Conn) *bad { return &bad{Conn: c, deadline: (*testkit.Conn).SetDeadline} }, "DeadlinesAreSeparate"},
 		"has deadlines a second late": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, deadline: func(c *testkit.Conn, t time.Time) error {
@@ -215,7 +215,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return n, err
 			}}
-		}, "PastDeadline ReadDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		}, "PastDeadline ReadDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"times out once": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
 				n, err := c.Read(b)
@@ -231,14 +231,34 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				use(c)
 				return c.Read(b)
 			}}
-		}, "PastDeadline"},
+		}, "PastDeadline CallsMoveNoDeadline"},
 		"forgets a write deadline that passes while nobody writes": {func(c *testkit.Conn) *bad {
 			arm, use := armedByUse((*testkit.Conn).SetWriteDeadline)
 			return &bad{Conn: c, writeDL: arm, write: func(c *testkit.Conn, b []byte) (int, error) {
 				use(c)
 				return c.Write(b)
 			}}
-		}, "PastDeadline"},
+		}, "PastDeadline CallsMoveNoDeadline"},
+		"has a read deadline that begins anew after each read": {func(c *testkit.Conn) *bad {
+			arm, use := armedByUse((*testkit.Conn).SetReadDeadline)
+			return &bad{Conn: c, readDL: arm, read: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Read(b)
+				if n > 0 {
+					use(c)
+				}
+				return n, err
+			}}
+		}, "CallsMoveNoDeadline"},
+		"has a write deadline that begins anew after each write": {func(c *testkit.Conn) *bad {
+			arm, use := armedByUse((*testkit.Conn).SetWriteDeadline)
+			return &bad{Conn: c, writeDL: arm, write: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Write(b)
+				if err == nil {
+					use(c)
+				}
+				return n, err
+			}}
+		}, "CallsMoveNoDeadline"},
 		"does not lift a write deadline": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, writeDL: func(c *testkit.Conn, t time.Time) error {
 				if t.IsZero() && !c.IsClosed() {

@@ -3,6 +3,7 @@ package testkit
 import (
 	"errors"
 	"io"
+	"net"
 	"time"
 )
 
@@ -35,6 +36,32 @@ var deadlineLaws = []law[*ends]{
 				err = errors.New("Write told another number of bytes than were sent")
 			}
 			return errors.Join(err, <-closed)
+		}},
+	{"CallsMoveNoDeadline", "A deadline is a moment: what is read or written until then does not move it.",
+		func(e *ends) error {
+			// A byte at a time goes from one end to the other, until long after the deadline.
+			const calls, longer = 30, 3
+			trickle := func(c net.Conn) error {
+				for range calls {
+					if _, err := c.Write([]byte("x")); err != nil {
+						return err
+					}
+					time.Sleep(e.soon() * longer / calls)
+				}
+				return nil
+			}
+			go io.Copy(io.Discard, e.b)
+			e.a.SetWriteDeadline(time.Now().Add(e.soon()))
+			if err := wantTimeout("Write", trickle(e.a)); err != nil {
+				return err
+			}
+			e.a.SetReadDeadline(time.Now().Add(e.soon()))
+			go trickle(e.b)
+			var err error
+			for n := 0; n < calls && err == nil; n++ {
+				_, err = e.a.Read(make([]byte, 1))
+			}
+			return wantTimeout("Read", err)
 		}},
 	{"DeadlinesAreSeparate", "The read deadline does not concern Write, nor the write deadline Read.",
 		func(e *ends) error {
