@@ -197,7 +197,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return nil
 			}}
-		}, "PastDeadline ReadDeadline WriteDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		}, "PastDeadline ReadDeadline WriteDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"has one deadline": {func(c *testkit.Conn) *bad { return &bad{Conn: c, deadline: (*testkit.Conn).SetDeadline} }, "DeadlinesAreSeparate"},
 		"has deadlines a second late": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, deadline: func(c *testkit.Conn, t time.Time) error {
@@ -215,7 +215,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return n, err
 			}}
-		}, "PastDeadline ReadDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		}, "PastDeadline ReadDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"times out once": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
 				n, err := c.Read(b)
@@ -224,7 +224,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return n, err
 			}}
-		}, "PastDeadline"},
+		}, "PastDeadline DeadlineReachesAllWaitingCalls"},
 		"forgets a read deadline that passes while nobody reads": {func(c *testkit.Conn) *bad {
 			arm, use := armedByUse((*testkit.Conn).SetReadDeadline)
 			return &bad{Conn: c, readDL: arm, read: func(c *testkit.Conn, b []byte) (int, error) {
@@ -259,6 +259,32 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				return n, err
 			}}
 		}, "CallsMoveNoDeadline"},
+		"goes on reading after a timeout": {func(c *testkit.Conn) *bad {
+			read, setDeadline := readsAside()
+			return &bad{Conn: c, read: read, readDL: setDeadline}
+		}, "ReadDeadline"},
+		"ends one of several reads at the deadline": {func(c *testkit.Conn) *bad {
+			var ended atomic.Bool
+			return &bad{Conn: c, read: oneEnds(&ended, (*testkit.Conn).Read), readDL: func(c *testkit.Conn, t time.Time) error {
+				ended.Store(false)
+				return c.SetReadDeadline(t)
+			}}
+		}, "PastDeadline DeadlineReachesAllWaitingCalls"},
+		"ends one of several writes at the deadline": {func(c *testkit.Conn) *bad {
+			var ended atomic.Bool
+			return &bad{Conn: c, write: oneEnds(&ended, (*testkit.Conn).Write), writeDL: func(c *testkit.Conn, t time.Time) error {
+				ended.Store(false)
+				return c.SetWriteDeadline(t)
+			}}
+		}, "PastDeadline DeadlineReachesAllWaitingCalls"},
+		"does not extend the deadline of a waiting read": {func(c *testkit.Conn) *bad {
+			read, setDeadline := notExtended((*testkit.Conn).Read, (*testkit.Conn).SetReadDeadline)
+			return &bad{Conn: c, read: read, readDL: setDeadline}
+		}, "DeadlineCanBeExtended"},
+		"does not extend the deadline of a waiting write": {func(c *testkit.Conn) *bad {
+			write, setDeadline := notExtended((*testkit.Conn).Write, (*testkit.Conn).SetWriteDeadline)
+			return &bad{Conn: c, write: write, writeDL: setDeadline}
+		}, "DeadlineCanBeExtended"},
 		"does not lift a write deadline": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, writeDL: func(c *testkit.Conn, t time.Time) error {
 				if t.IsZero() && !c.IsClosed() {
@@ -278,7 +304,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 }
 
 // armedByUse keeps a deadline as a time span, which begins anew whenever it is used.
-func armedByUse(set func(c *testkit.Conn, t time.Time) error) (arm func(c *testkit.Conn, t time.Time) error, use func(c *testkit.Conn)) {
+func armedByUse(set setDeadline) (arm setDeadline, use func(c *testkit.Conn)) {
 	var span atomic.Int64
 	return func(c *testkit.Conn, t time.Time) error {
 			span.Store(0)
@@ -293,7 +319,85 @@ func armedByUse(set func(c *testkit.Conn, t time.Time) error) (arm func(c *testk
 		}
 }
 
-func orWait(f func(c *testkit.Conn, b []byte) (int, error)) func(c *testkit.Conn, b []byte) (int, error) {
+type (
+	call        = func(c *testkit.Conn, b []byte) (int, error)
+	setDeadline = func(c *testkit.Conn, t time.Time) error
+)
+
+// readsAside reads in a goroutine that no deadline ends: what it reads after a timeout is lost.
+func readsAside() (call, setDeadline) {
+	var mu sync.Mutex
+	var deadline time.Time
+	changed := make(chan struct{})
+	look := func() (time.Time, <-chan struct{}) {
+		mu.Lock()
+		defer mu.Unlock()
+		return deadline, changed
+	}
+	return func(c *testkit.Conn, b []byte) (int, error) {
+			deadline, changed := look()
+			if len(b) == 0 || !deadline.IsZero() && time.Until(deadline) <= 0 {
+				_ = c.SetReadDeadline(deadline)
+				n, err := c.Read(b)
+				_ = c.SetReadDeadline(time.Time{})
+				return n, err
+			}
+			buf := make([]byte, len(b))
+			var n int
+			var err error
+			read := make(chan struct{})
+			go func() { n, err = c.Read(buf); close(read) }()
+			for {
+				var passed <-chan time.Time
+				if !deadline.IsZero() {
+					passed = time.After(time.Until(deadline))
+				}
+				select {
+				case <-read:
+					return copy(b, buf[:n]), err
+				case <-passed:
+					return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.ErrDeadlineExceeded}
+				case <-changed:
+					deadline, changed = look()
+				}
+			}
+		}, func(c *testkit.Conn, t time.Time) error {
+			mu.Lock()
+			defer mu.Unlock()
+			deadline = t
+			close(changed)
+			changed = make(chan struct{})
+			return c.SetReadDeadline(time.Time{})
+		}
+}
+
+// oneEnds lets one call end at the deadline, the others never.
+func oneEnds(ended *atomic.Bool, f call) call {
+	return func(c *testkit.Conn, b []byte) (int, error) {
+		n, err := f(c, b)
+		if errors.Is(err, os.ErrDeadlineExceeded) && ended.Swap(true) {
+			select {}
+		}
+		return n, err
+	}
+}
+
+// notExtended takes only earlier deadlines while a call waits.
+func notExtended(f call, set setDeadline) (call, setDeadline) {
+	var waiting atomic.Int32
+	return func(c *testkit.Conn, b []byte) (int, error) {
+			waiting.Add(1)
+			defer waiting.Add(-1)
+			return f(c, b)
+		}, func(c *testkit.Conn, t time.Time) error {
+			if waiting.Load() > 0 && (t.IsZero() || time.Until(t) > 0) {
+				return nil
+			}
+			return set(c, t)
+		}
+}
+
+func orWait(f call) call {
 	return func(c *testkit.Conn, b []byte) (int, error) {
 		if len(b) == 0 {
 			select {}

@@ -16,11 +16,17 @@ var deadlineLaws = []law[*ends]{
 				func() error { return pastDeadline(e, longAgo) },
 				func() error { return pastDeadline(e, time.Now().Add(e.soon())) })
 		}},
-	{"ReadDeadline", "A Read that waits ends at its deadline, exactly.",
+	{"ReadDeadline", "A Read that waits ends at its deadline, exactly, and takes nothing that comes later.",
 		func(e *ends) error {
 			start := time.Now()
 			e.a.SetReadDeadline(start.Add(e.soon()))
-			return errors.Join(wantTimeout("Read", <-readAsync(e.a)), e.took("Read", start, e.soon()))
+			if err := errors.Join(wantTimeout("Read", <-readAsync(e.a)), e.took("Read", start, e.soon())); err != nil {
+				return err
+			}
+			e.a.SetReadDeadline(time.Time{})
+			sent := sendAsync(e.b, "later")
+			e.settle() // a Read that goes on in secret is the first to see it
+			return errors.Join(expect(e.a, "later"), want("the other end's Write", <-sent))
 		}},
 	{"WriteDeadline", "A Write that waits ends at its deadline, exactly, and tells how many bytes it got rid of: those can be read.",
 		func(e *ends) error {
@@ -82,21 +88,44 @@ var deadlineLaws = []law[*ends]{
 			e.a.SetDeadline(longAgo)
 			return errors.Join(wantTimeout("Read", <-read), wantTimeout("Write", <-wrote))
 		}},
+	{"DeadlineReachesAllWaitingCalls", "A deadline applies to every call that waits, however many do.",
+		func(e *ends) error {
+			e.a.SetDeadline(time.Now().Add(time.Hour))
+			var calls []<-chan error
+			for range 3 {
+				calls = append(calls, readAsync(e.a), async(func() error { _, err := e.a.Write(make([]byte, tooMuch)); return err }))
+			}
+			e.settle()
+			e.a.SetDeadline(longAgo)
+			var err error
+			for _, call := range calls {
+				err = errors.Join(err, wantTimeout("one of several", <-call))
+			}
+			return err
+		}},
 	{"DeadlineCanBeExtended", "A later deadline, or none, replaces an earlier one also for a call that waits.",
 		func(e *ends) error {
+			start := time.Now()
 			if e.real {
 				// The earlier deadline must not be reached before the later one is set.
-				e.a.SetReadDeadline(time.Now().Add(time.Hour))
+				e.a.SetDeadline(start.Add(time.Hour))
 			} else {
-				e.a.SetReadDeadline(time.Now().Add(e.soon()))
+				e.a.SetDeadline(start.Add(e.soon()))
 			}
-			start := time.Now()
-			read := readAsync(e.a)
+			read := async(func() error {
+				return errors.Join(wantTimeout("Read", <-readAsync(e.a)), e.took("Read", start, 2*e.soon()))
+			})
+			wrote := async(func() error {
+				_, err := e.a.Write(make([]byte, tooMuch))
+				return errors.Join(wantTimeout("Write", err), e.took("Write", start, 2*e.soon()))
+			})
 			e.settle()
 			later := start.Add(2 * e.soon())
-			e.a.SetReadDeadline(time.Time{})
-			e.a.SetReadDeadline(later)
-			return errors.Join(wantTimeout("Read", <-read), e.took("Read", start, 2*e.soon()))
+			for _, t := range []time.Time{{}, later} {
+				e.a.SetReadDeadline(t)
+				e.a.SetWriteDeadline(t)
+			}
+			return errors.Join(<-read, <-wrote)
 		}},
 	{"DeadlineAfterPeerClosed", "Deadlines can be set, and hold, after the other end has closed: cleaning up must not fail because the peer was quicker.",
 		func(e *ends) error {

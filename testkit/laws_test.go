@@ -34,19 +34,20 @@ func TestConnLaws(t *testing.T) {
 		testkit.WatchFaster(t)
 		testkit.TestConn(t, func(t testkit.TB) (net.Conn, net.Conn) { return net.Pipe() },
 			&testkit.LawOptions{Deviations: map[string]string{
-				"ConcurrentUse":           "two Writes wait for a mutex, which stops a bubble's clock",
-				"EmptyReadReturns":        "it waits for a Write",
-				"EmptyWriteReturns":       "it waits for a Read",
-				"AddressesMirror":         `its address is "pipe"`,
-				"ErrorsCarryAddresses":    "it answers bare errors",
-				"OwnCloseIsErrClosed":     "it answers io.ErrClosedPipe",
-				"CloseOnce":               "every Close succeeds",
-				"CloseEndsRead":           "it answers io.ErrClosedPipe",
-				"CloseEndsWrite":          "it answers io.ErrClosedPipe",
-				"PeerCloseEndsWrite":      "it answers io.ErrClosedPipe",
-				"PeerCloseBreaksWrites":   "it answers io.ErrClosedPipe",
-				"UnreadDataResets":        "it answers io.EOF",
-				"DeadlineAfterPeerClosed": "it refuses deadlines",
+				"ConcurrentUse":                  "two Writes wait for a mutex, which stops a bubble's clock",
+				"DeadlineReachesAllWaitingCalls": "two Writes wait for a mutex",
+				"EmptyReadReturns":               "it waits for a Write",
+				"EmptyWriteReturns":              "it waits for a Read",
+				"AddressesMirror":                `its address is "pipe"`,
+				"ErrorsCarryAddresses":           "it answers bare errors",
+				"OwnCloseIsErrClosed":            "it answers io.ErrClosedPipe",
+				"CloseOnce":                      "every Close succeeds",
+				"CloseEndsRead":                  "it answers io.ErrClosedPipe",
+				"CloseEndsWrite":                 "it answers io.ErrClosedPipe",
+				"PeerCloseEndsWrite":             "it answers io.ErrClosedPipe",
+				"PeerCloseBreaksWrites":          "it answers io.ErrClosedPipe",
+				"UnreadDataResets":               "it answers io.EOF",
+				"DeadlineAfterPeerClosed":        "it refuses deadlines",
 			}})
 	})
 }
