@@ -538,7 +538,7 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 					}
 					return l.Dial()
 				}
-		}, "AcceptConnects AddrIsDialed AcceptInOrder DialDoesNotNeedAccept CloseRefusesDials CloseResetsUnaccepted AcceptedOutliveClose DialKeepsToItsContext AcceptDeadline AcceptPastDeadline"},
+		}, "AcceptConnects AddrIsDialed AcceptInOrder DialDoesNotNeedAccept CloseRefusesDials CloseResetsUnaccepted AcceptedOutliveClose DialKeepsToItsContext AcceptDeadline AcceptPastDeadline AcceptDeadlineCanBeExtended AcceptedHaveNoDeadline"},
 		"dials whatever the context": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return l, func(context.Context) (net.Conn, error) { return l.Dial() }
 		}, "DialKeepsToItsContext"},
@@ -550,10 +550,10 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 				a, _ := testkit.NewConnPair(t)
 				return a, nil
 			}
-		}, "AcceptConnects AcceptInOrder DialDoesNotNeedAccept CloseResetsUnaccepted AcceptedOutliveClose"},
+		}, "AcceptConnects AcceptInOrder DialDoesNotNeedAccept CloseResetsUnaccepted AcceptedOutliveClose AcceptedHaveNoDeadline"},
 		"has no deadline": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, deadline: func(*testkit.Listener, time.Time) error { return nil }}, nil
-		}, "AcceptDeadline AcceptPastDeadline DeadlineReachesWaitingAccept"},
+		}, "AcceptDeadline AcceptPastDeadline DeadlineReachesWaitingAccept AcceptDeadlineCanBeExtended"},
 		"has a deadline a second late": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, deadline: func(l *testkit.Listener, t time.Time) error {
 				if t.After(time.Now()) {
@@ -561,7 +561,90 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 				}
 				return l.SetDeadline(t)
 			}}, nil
-		}, "AcceptDeadline"},
+		}, "AcceptDeadline AcceptDeadlineCanBeExtended"},
+		"times out once": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					_ = l.SetDeadline(time.Time{})
+				}
+				return nc, err
+			}}, nil
+		}, "AcceptPastDeadline DeadlineReachesWaitingAccept"},
+		"forgets a deadline that passes while nobody accepts": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var passes atomic.Bool
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				if passes.Swap(false) {
+					_ = l.SetDeadline(time.Time{})
+				}
+				return l.Accept()
+			}, deadline: func(l *testkit.Listener, t time.Time) error {
+				time.AfterFunc(time.Until(t), func() { passes.Store(time.Until(t) > -time.Hour) })
+				return l.SetDeadline(t)
+			}}, nil
+		}, "AcceptPastDeadline"},
+		"ends one of several Accepts at the deadline": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var ended atomic.Bool
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if errors.Is(err, os.ErrDeadlineExceeded) && ended.Swap(true) {
+					select {}
+				}
+				return nc, err
+			}, deadline: func(l *testkit.Listener, t time.Time) error {
+				ended.Store(false)
+				return l.SetDeadline(t)
+			}}, nil
+		}, "AcceptPastDeadline DeadlineReachesWaitingAccept"},
+		"does not extend the deadline of a waiting Accept": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var waiting atomic.Int32
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				waiting.Add(1)
+				defer waiting.Add(-1)
+				return l.Accept()
+			}, deadline: func(l *testkit.Listener, t time.Time) error {
+				if waiting.Load() > 0 && (t.IsZero() || time.Until(t) > 0) {
+					return nil
+				}
+				return l.SetDeadline(t)
+			}}, nil
+		}, "AcceptDeadlineCanBeExtended"},
+		"goes on accepting after a timeout": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var deadline atomic.Pointer[time.Time]
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				t := deadline.Load()
+				if t == nil || t.IsZero() || time.Until(*t) <= 0 {
+					return l.Accept()
+				}
+				var nc net.Conn
+				var err error
+				accepted := make(chan struct{})
+				_ = l.SetDeadline(time.Time{})
+				go func() { nc, err = l.Accept(); close(accepted) }()
+				select {
+				case <-accepted:
+					return nc, err
+				case <-time.After(time.Until(*t)):
+					return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: os.ErrDeadlineExceeded}
+				}
+			}, deadline: func(l *testkit.Listener, t time.Time) error {
+				deadline.Store(&t)
+				return l.SetDeadline(t)
+			}}, nil
+		}, "AcceptDeadline AcceptDeadlineCanBeExtended"},
+		"gives connections its deadline": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			var deadline atomic.Pointer[time.Time]
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if t := deadline.Load(); t != nil && err == nil {
+					_ = nc.SetDeadline(*t)
+				}
+				return nc, err
+			}, deadline: func(l *testkit.Listener, t time.Time) error {
+				deadline.Store(&t)
+				return l.SetDeadline(t)
+			}}, nil
+		}, "AcceptedHaveNoDeadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.TestListener(t, func(t testkit.TB) (net.Listener, func(context.Context) (net.Conn, error)) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -244,15 +245,23 @@ var listenerLaws = []law[*door]{
 			}
 			return nil
 		}},
-	{"AcceptDeadline", "An Accept that waits ends at the deadline, exactly, with os.ErrDeadlineExceeded, a net.Error with Timeout.",
+	{"AcceptDeadline", "An Accept that waits ends at the deadline, exactly, with os.ErrDeadlineExceeded, a net.Error with Timeout, and takes no connection that comes later.",
 		func(d *door) error {
 			ln, err := d.deadline()
 			if err != nil {
 				return err
 			}
 			start := time.Now()
-			return errors.Join(want("SetDeadline", ln.SetDeadline(start.Add(d.soon()))),
-				wantTimeout("Accept", <-d.acceptAsync()), d.took("Accept", start, d.soon()))
+			if err := errors.Join(want("SetDeadline", ln.SetDeadline(start.Add(d.soon()))),
+				wantTimeout("Accept", <-d.acceptAsync()), d.took("Accept", start, d.soon()),
+				want("SetDeadline", ln.SetDeadline(time.Time{}))); err != nil {
+				return err
+			}
+			if _, err := d.dial(); err != nil {
+				return err
+			}
+			d.settle() // an Accept that goes on in secret is the first to see it
+			return want("Accept", <-d.acceptAsync())
 		}},
 	{"AcceptPastDeadline", "Past the deadline Accept fails although a connection waits; it is there once the deadline is lifted.",
 		func(d *door) error {
@@ -260,20 +269,84 @@ var listenerLaws = []law[*door]{
 			if err != nil {
 				return err
 			}
-			if _, err := d.dial(); err != nil {
-				return err
+			past := func(deadline time.Time) error {
+				if _, err := d.dial(); err != nil {
+					return err
+				}
+				err := ln.SetDeadline(deadline)
+				time.Sleep(time.Until(deadline) + d.soon()) // it passes while nobody accepts
+				for range 3 {
+					err = errors.Join(err, wantTimeout("Accept", <-d.acceptAsync()))
+				}
+				if err != nil {
+					return err
+				}
+				return errors.Join(want("SetDeadline", ln.SetDeadline(time.Time{})), want("Accept", <-d.acceptAsync()))
 			}
-			return errors.Join(want("SetDeadline", ln.SetDeadline(longAgo)), wantTimeout("Accept", <-d.acceptAsync()),
-				want("SetDeadline", ln.SetDeadline(time.Time{})), want("Accept", <-d.acceptAsync()))
+			return all(
+				func() error { return past(longAgo) },
+				func() error { return past(time.Now().Add(d.soon())) })
 		}},
-	{"DeadlineReachesWaitingAccept", "A deadline set while Accept waits applies to it: that is how a server pauses.",
+	{"DeadlineReachesWaitingAccept", "A deadline set while Accept waits applies to it, and to each of several: that is how a server pauses.",
 		func(d *door) error {
 			ln, err := d.deadline()
 			if err != nil {
 				return err
 			}
+			first, second := d.acceptAsync(), d.acceptAsync()
+			d.settle()
+			return errors.Join(want("SetDeadline", ln.SetDeadline(longAgo)), wantTimeout("Accept", <-first), wantTimeout("Accept", <-second))
+		}},
+	{"AcceptDeadlineCanBeExtended", "A later deadline, or none, replaces an earlier one also for an Accept that waits.",
+		func(d *door) error {
+			ln, err := d.deadline()
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			early, later := start.Add(d.soon()), start.Add(2*d.soon())
+			if d.real {
+				early = start.Add(time.Hour) // it must not be reached before the later one is set
+			}
+			if err := ln.SetDeadline(early); err != nil {
+				return err
+			}
 			accepted := d.acceptAsync()
 			d.settle()
-			return errors.Join(want("SetDeadline", ln.SetDeadline(longAgo)), wantTimeout("Accept", <-accepted))
+			return errors.Join(want("SetDeadline", ln.SetDeadline(time.Time{})), want("SetDeadline", ln.SetDeadline(later)),
+				wantTimeout("Accept", <-accepted), d.took("Accept", start, 2*d.soon()))
+		}},
+	{"AcceptedHaveNoDeadline", "The deadline is that of Accept: it does not concern connections that were accepted.",
+		func(d *door) error {
+			ln, err := d.deadline()
+			if err != nil {
+				return err
+			}
+			client, err := d.dial()
+			if err != nil {
+				return err
+			}
+			var server net.Conn
+			deadline := time.Now()
+			for wait := d.soon(); server == nil; wait *= 2 { // outside bubbles the first may be too short
+				deadline = time.Now().Add(wait)
+				if err := ln.SetDeadline(deadline); err != nil {
+					return err
+				}
+				nc, err := d.ln.Accept()
+				if err == nil {
+					server = nc
+				} else if !d.real || !errors.Is(err, os.ErrDeadlineExceeded) {
+					return fmt.Errorf("Accept: %w", err)
+				}
+			}
+			d.clients = append(d.clients, server)
+			time.Sleep(time.Until(deadline) + d.soon())
+			asked := sendAsync(client, "ping")
+			if err := errors.Join(expect(server, "ping"), want("the client's Write", <-asked)); err != nil {
+				return err
+			}
+			answered := sendAsync(server, "pong")
+			return errors.Join(expect(client, "pong"), want("Write", <-answered))
 		}},
 }
