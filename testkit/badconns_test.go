@@ -110,6 +110,17 @@ func as(old, err error) func(c *testkit.Conn, b []byte) (int, error) {
 	}
 }
 
+// bare answers one error without its *net.OpError.
+func bare(f call, target error) call {
+	return func(c *testkit.Conn, b []byte) (int, error) {
+		n, err := f(c, b)
+		if errors.Is(err, target) {
+			err = target
+		}
+		return n, err
+	}
+}
+
 // Each connection here does one thing wrong and breaks the laws about that, and no others.
 func TestConnLawsSeeEachMistake(t *testing.T) {
 	if testing.Short() {
@@ -171,9 +182,21 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 		}, "WritesDoNotMix"},
 		"waits for an empty read":  {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: orWait((*testkit.Conn).Read)} }, "EmptyReadReturns OwnCloseIsErrClosed"},
 		"waits for an empty write": {func(c *testkit.Conn) *bad { return &bad{Conn: c, write: orWait((*testkit.Conn).Write)} }, "EmptyWriteReturns"},
-		"has another address":      {func(c *testkit.Conn) *bad { return &bad{Conn: c, addr: &net.TCPAddr{Port: 1}} }, "AddressesMirror ErrorsCarryAddresses"},
-		"has no address":           {func(c *testkit.Conn) *bad { return &bad{Conn: c, nowhere: true} }, "AddressesMirror ErrorsCarryAddresses"},
+		"has another address":      {func(c *testkit.Conn) *bad { return &bad{Conn: c, addr: &net.TCPAddr{Port: 1}} }, "AddressesMirror ErrorsCarryAddresses TimeoutsCarryAddresses"},
+		"has no address":           {func(c *testkit.Conn) *bad { return &bad{Conn: c, nowhere: true} }, "AddressesMirror ErrorsCarryAddresses TimeoutsCarryAddresses"},
 		"answers bare errors":      {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(net.ErrClosed, net.ErrClosed)} }, "ErrorsCarryAddresses"},
+		"answers bare read timeouts": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: bare((*testkit.Conn).Read, os.ErrDeadlineExceeded)}
+		}, "TimeoutsCarryAddresses"},
+		"answers bare write timeouts": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, write: bare((*testkit.Conn).Write, os.ErrDeadlineExceeded)}
+		}, "TimeoutsCarryAddresses"},
+		"answers a bare error to writing after Close": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, write: bare((*testkit.Conn).Write, net.ErrClosed)}
+		}, "ErrorsCarryAddresses"},
+		"answers a bare error to writing to nobody": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, write: bare((*testkit.Conn).Write, syscall.EPIPE)}
+		}, "ErrorsCarryAddresses"},
 		"answers nil addresses": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, read: as(net.ErrClosed, &net.OpError{Op: "read", Err: net.ErrClosed})}
 		}, "ErrorsCarryAddresses"},
@@ -197,7 +220,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return nil
 			}}
-		}, "PastDeadline ReadDeadline WriteDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		}, "PastDeadline TimeoutsCarryAddresses ReadDeadline WriteDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"has one deadline": {func(c *testkit.Conn) *bad { return &bad{Conn: c, deadline: (*testkit.Conn).SetDeadline} }, "DeadlinesAreSeparate"},
 		"has deadlines a second late": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, deadline: func(c *testkit.Conn, t time.Time) error {
@@ -215,7 +238,7 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				}
 				return n, err
 			}}
-		}, "PastDeadline ReadDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
+		}, "PastDeadline TimeoutsCarryAddresses ReadDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"times out once": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
 				n, err := c.Read(b)

@@ -88,14 +88,7 @@ var closeLaws = []law[*ends]{
 			if err := errors.Join(e.b.Close(), want("Read", <-readAsync(e.a), io.EOF)); err != nil {
 				return err
 			}
-			// TCP may take the first ones: it learns from their answer that nobody is there.
-			for range 100_000 {
-				if _, err := e.a.Write([]byte("x")); err != nil {
-					return want("Write", err, broken...)
-				}
-				e.settle()
-			}
-			return errors.New("Write goes on succeeding")
+			return want("Write", e.writeUntilBroken(), broken...)
 		}},
 	{"UnreadDataResets", "Closing an end with unread data resets the other: what it sent was not received, and io.EOF would hide that.",
 		func(e *ends) error {

@@ -16,6 +16,11 @@ var deadlineLaws = []law[*ends]{
 				func() error { return pastDeadline(e, longAgo) },
 				func() error { return pastDeadline(e, time.Now().Add(e.soon())) })
 		}},
+	{"TimeoutsCarryAddresses", "A timeout is a *net.OpError with the operation and both addresses, like every other error.",
+		func(e *ends) error {
+			e.a.SetDeadline(longAgo)
+			return errors.Join(e.readCarries("past the deadline"), e.writeCarries("past the deadline"))
+		}},
 	{"ReadDeadline", "A Read that waits ends at its deadline, exactly, and takes nothing that comes later.",
 		func(e *ends) error {
 			start := time.Now()

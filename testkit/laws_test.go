@@ -40,6 +40,7 @@ func TestConnLaws(t *testing.T) {
 				"EmptyWriteReturns":              "it waits for a Read",
 				"AddressesMirror":                `its address is "pipe"`,
 				"ErrorsCarryAddresses":           "it answers bare errors",
+				"TimeoutsCarryAddresses":         "it answers bare errors",
 				"OwnCloseIsErrClosed":            "it answers io.ErrClosedPipe",
 				"CloseOnce":                      "every Close succeeds",
 				"CloseEndsRead":                  "it answers io.ErrClosedPipe",

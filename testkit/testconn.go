@@ -138,16 +138,10 @@ var streamLaws = []law[*ends]{
 		}},
 	{"ErrorsCarryAddresses", "A failing call answers a *net.OpError with the operation and both addresses.",
 		func(e *ends) error {
+			e.b.Close()
+			err := e.carries("write", "after the other end's Close", e.writeUntilBroken())
 			e.a.Close()
-			_, err := e.a.Read(make([]byte, 1))
-			op, ok := errors.AsType[*net.OpError](err)
-			switch {
-			case !ok:
-				return fmt.Errorf("Read answered %T: %v", err, err)
-			case op.Op != "read" || !sameAddr(op.Source, e.a.LocalAddr()) || !sameAddr(op.Addr, e.a.RemoteAddr()):
-				return fmt.Errorf("op %q, source %v, addr %v", op.Op, op.Source, op.Addr)
-			}
-			return nil
+			return errors.Join(err, e.readCarries("after Close"), e.writeCarries("after Close"))
 		}},
 	{"ConcurrentUse", "Read, Write, the deadlines and Close may be called by several goroutines at once, and Close ends them all.",
 		func(e *ends) error {
@@ -174,6 +168,40 @@ var streamLaws = []law[*ends]{
 			wg.Wait()
 			return nil
 		}},
+}
+
+// carries checks the *net.OpError that a call on a answered.
+func (e *ends) carries(op, why string, err error) error {
+	got, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s %s answered %T: %v", op, why, err, err)
+	case got.Op != op || !sameAddr(got.Source, e.a.LocalAddr()) || !sameAddr(got.Addr, e.a.RemoteAddr()):
+		return fmt.Errorf("%s %s: op %q, source %v, addr %v", op, why, got.Op, got.Source, got.Addr)
+	}
+	return nil
+}
+
+func (e *ends) readCarries(why string) error {
+	_, err := e.a.Read(make([]byte, 1))
+	return e.carries("read", why, err)
+}
+
+func (e *ends) writeCarries(why string) error {
+	_, err := e.a.Write([]byte("x"))
+	return e.carries("write", why, err)
+}
+
+// writeUntilBroken writes to a until that fails, and returns the error. TCP may take the first writes after
+// the other end has gone: it learns from their answer that nobody is there.
+func (e *ends) writeUntilBroken() error {
+	for range 100_000 {
+		if _, err := e.a.Write([]byte("x")); err != nil {
+			return err
+		}
+		e.settle()
+	}
+	return errors.New("Write goes on succeeding")
 }
 
 // sameAddr does not take nil for an address.
