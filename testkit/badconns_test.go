@@ -486,7 +486,7 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 	}{
 		"has another address": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, addr: &net.TCPAddr{Port: 1}}, nil
-		}, "AddrIsDialed"},
+		}, "AddrIsDialed AcceptErrorsCarryAddress"},
 		"answers EOF when it is closed": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
 				nc, err := l.Accept()
@@ -495,13 +495,13 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 				}
 				return nc, err
 			}}, nil
-		}, "ConcurrentAccepts CloseEndsAccept ClosedStaysClosed"},
+		}, "ConcurrentAccepts CloseEndsAccept ClosedStaysClosed AcceptErrorsCarryAddress"},
 		"can be closed twice": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, close: func(l *testkit.Listener) error { _ = l.Close(); return nil }}, nil
 		}, "ClosedStaysClosed"},
 		"does not close": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, close: func(l *testkit.Listener) error { return nil }}, nil
-		}, "ConcurrentAccepts CloseEndsAccept ClosedStaysClosed CloseRefusesDials CloseResetsUnaccepted"},
+		}, "ConcurrentAccepts CloseEndsAccept ClosedStaysClosed CloseRefusesDials CloseResetsUnaccepted AcceptErrorsCarryAddress"},
 		"closes what nobody accepted in order": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, close: func(l *testkit.Listener) error {
 				for l.Pending() > 0 {
@@ -561,7 +561,7 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 					}
 					return l.Dial()
 				}
-		}, "AcceptConnects AddrIsDialed AcceptInOrder DialDoesNotNeedAccept CloseRefusesDials CloseResetsUnaccepted AcceptedOutliveClose DialKeepsToItsContext AcceptDeadline AcceptPastDeadline AcceptDeadlineCanBeExtended AcceptedHaveNoDeadline"},
+		}, "AcceptConnects AddrIsDialed AcceptInOrder DialDoesNotNeedAccept DeadClientsAreNoErrors CloseRefusesDials CloseResetsUnaccepted AcceptedOutliveClose DialKeepsToItsContext AcceptDeadline AcceptPastDeadline AcceptDeadlineCanBeExtended AcceptedHaveNoDeadline"},
 		"dials whatever the context": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return l, func(context.Context) (net.Conn, error) { return l.Dial() }
 		}, "DialKeepsToItsContext"},
@@ -576,7 +576,7 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 		}, "AcceptConnects AcceptInOrder DialDoesNotNeedAccept CloseResetsUnaccepted AcceptedOutliveClose AcceptedHaveNoDeadline"},
 		"has no deadline": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, deadline: func(*testkit.Listener, time.Time) error { return nil }}, nil
-		}, "AcceptDeadline AcceptPastDeadline DeadlineReachesWaitingAccept AcceptDeadlineCanBeExtended"},
+		}, "AcceptDeadline AcceptPastDeadline DeadlineReachesWaitingAccept AcceptDeadlineCanBeExtended AcceptErrorsCarryAddress"},
 		"has a deadline a second late": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			return &badDoor{Listener: l, deadline: func(l *testkit.Listener, t time.Time) error {
 				if t.After(time.Now()) {
@@ -655,6 +655,42 @@ func TestListenerLawsSeeEachMistake(t *testing.T) {
 				return l.SetDeadline(t)
 			}}, nil
 		}, "AcceptDeadline AcceptDeadlineCanBeExtended"},
+		"answers bare errors": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if errors.Is(err, net.ErrClosed) {
+					err = net.ErrClosed
+				}
+				return nc, err
+			}}, nil
+		}, "AcceptErrorsCarryAddress"},
+		"answers bare timeouts": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					err = os.ErrDeadlineExceeded
+				}
+				return nc, err
+			}}, nil
+		}, "AcceptErrorsCarryAddress"},
+		"answers a connection with the error": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if err != nil {
+					return (*testkit.Conn)(nil), err
+				}
+				return nc, nil
+			}}, nil
+		}, "AcceptErrorsCarryAddress"},
+		"takes a dead client for an error": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
+			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {
+				nc, err := l.Accept()
+				if err == nil && nc.(*testkit.Conn).Peer().IsClosed() {
+					return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: syscall.ECONNABORTED}
+				}
+				return nc, err
+			}}, nil
+		}, "DeadClientsAreNoErrors"},
 		"gives connections its deadline": {func(_ testkit.TB, l *testkit.Listener) (net.Listener, dial) {
 			var deadline atomic.Pointer[time.Time]
 			return &badDoor{Listener: l, accept: func(l *testkit.Listener) (net.Conn, error) {

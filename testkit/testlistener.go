@@ -183,6 +183,35 @@ var listenerLaws = []law[*door]{
 			d.ln.Close()
 			return want("one Accept more than there were connections", <-extra, net.ErrClosed)
 		}},
+	{"DeadClientsAreNoErrors", "A client that is gone before it is accepted is no error of Accept, which answers its connection or the next.",
+		func(d *door) error {
+			closed, err := d.dial()
+			if err != nil {
+				return err
+			}
+			closed.Close()
+			reset, err := d.dial()
+			if err != nil {
+				return err
+			}
+			resetConn(reset)
+			alive, err := d.dial()
+			if err != nil {
+				return err
+			}
+			d.settle()
+			for range 3 {
+				nc, err := d.ln.Accept()
+				if err != nil {
+					return fmt.Errorf("Accept: %w", err)
+				}
+				d.clients = append(d.clients, nc)
+				if sameAddr(nc.RemoteAddr(), alive.LocalAddr()) {
+					return nil
+				}
+			}
+			return errors.New("Accept did not answer the connection of the client that is there")
+		}},
 	{"CloseEndsAccept", "Close ends every Accept that waits, with net.ErrClosed: a server knows by it that it was stopped.",
 		func(d *door) error {
 			first, second := d.acceptAsync(), d.acceptAsync()
@@ -244,6 +273,30 @@ var listenerLaws = []law[*door]{
 				return errors.New("dialing succeeded")
 			}
 			return nil
+		}},
+	{"AcceptErrorsCarryAddress", "A failing Accept answers nil and a *net.OpError with the operation and the listener's address.",
+		func(d *door) error {
+			carries := func(why string) error {
+				nc, err := d.ln.Accept()
+				op, ok := errors.AsType[*net.OpError](err)
+				switch {
+				case nc != nil:
+					return fmt.Errorf("Accept %s answered a connection, %T, and %v", why, nc, err)
+				case !ok:
+					return fmt.Errorf("Accept %s answered %T: %v", why, err, err)
+				case op.Op != "accept" || !sameAddr(op.Addr, d.ln.Addr()):
+					return fmt.Errorf("Accept %s: op %q, addr %v", why, op.Op, op.Addr)
+				}
+				return nil
+			}
+			var err error
+			if ln, ok := d.ln.(deadliner); ok {
+				ln.SetDeadline(longAgo)
+				err = carries("past the deadline")
+				ln.SetDeadline(time.Time{})
+			}
+			d.ln.Close()
+			return errors.Join(err, carries("after Close"))
 		}},
 	{"AcceptDeadline", "An Accept that waits ends at the deadline, exactly, with os.ErrDeadlineExceeded, a net.Error with Timeout, and takes no connection that comes later.",
 		func(d *door) error {
