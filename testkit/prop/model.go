@@ -191,6 +191,9 @@ func (m Model) run(t *testing.T, rt *rapid.T) (*State, string) {
 func (s *State) play() {
 	var steps []Step
 	for _, a := range s.actions() {
+		if a.group && s.full == nil || a.limits && !s.limits {
+			continue // not in this case, nor in any other of this system
+		}
 		when := func() bool { return a.When == nil || a.When(s) }
 		steps = append(steps, Step{Name: a.Name, Weight: a.weight, When: when, Do: func() { s.now(a.Action) }})
 	}

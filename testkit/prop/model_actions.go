@@ -18,6 +18,8 @@ import (
 type builtin struct {
 	Action
 	weight int
+	group  bool // it is done to groups only
+	limits bool // it is done to systems with limits only
 }
 
 // ActionNames returns the names of the actions that are built into a Model, for Model.Without.
@@ -36,7 +38,7 @@ func (s *State) actions() (as []builtin) {
 		}
 	}
 	for _, a := range s.model.Actions {
-		as = append(as, builtin{a, 2})
+		as = append(as, builtin{Action: a, weight: 2})
 	}
 	return as
 }
@@ -50,44 +52,48 @@ func (s *State) builtins() []builtin {
 	some := func(f func(c *conn) bool) func(*State) bool {
 		return func(s *State) bool { return len(s.which(f)) > 0 }
 	}
-	whole := func(f func(*State) bool) func(*State) bool {
-		return func(s *State) bool { return s.full != nil && f(s) }
+	// for groups, and for systems with limits; others never do these.
+	whole := func(name string, when func(*State) bool, do func(*State), weight int) builtin {
+		return builtin{Action: Action{name, when, do}, weight: weight, group: true}
 	}
-	limited := func(f func(*State) bool) func(*State) bool {
-		return func(s *State) bool { return s.limits && f(s) }
+	limited := func(name string, when func(*State) bool, do func(*State), weight int) builtin {
+		return builtin{Action: Action{name, when, do}, weight: weight, limits: true}
+	}
+	plain := func(name string, when func(*State) bool, do func(*State), weight int) builtin {
+		return builtin{Action: Action{name, when, do}, weight: weight}
 	}
 	return []builtin{
-		{Action{"dial", any(open), (*State).doDial}, 10},
-		{Action{"add", func(s *State) bool { return len(s.lns) < 6 && !(s.real && s.stopping()) }, (*State).doAdd}, 4},
-		{Action{"time goes by:", always, (*State).doAdvance}, 5},
-		{Action{"say", some(s.served), (*State).doSay}, 6},
-		{Action{"handshake", some(func(c *conn) bool { return c.shaking && s.served(c) }), (*State).doHandshake}, 3},
-		{Action{"idle", whole(some(s.served)), (*State).doIdle}, 4},
-		{Action{"end", some(s.served), (*State).doEnd}, 6},
-		{Action{"close client", some(present), (*State).doClose}, 3},
-		{Action{"reset client", some(present), (*State).doReset}, 2},
-		{Action{"kill", whole(some(s.present)), (*State).doKill}, 4},
-		{Action{"limit all to", limited(always), (*State).doLimitAll}, 3},
-		{Action{"limit", limited(any(open)), (*State).doLimit}, 2},
-		{Action{"pause", whole(any(open)), (*State).doPause}, 2},
-		{Action{"release", whole(any(open)), (*State).doRelease}, 2},
-		{Action{"resume", whole(any(stopped)), (*State).doResume}, 4},
-		{Action{"remove", any(s.removable), (*State).doRemove}, 3},
-		{Action{"accept errors", any(open), (*State).doErrors}, 4},
-		{Action{"accept recovers", any(func(l *listener) bool { return l.sticky != nil }), (*State).doRecover}, 4},
-		{Action{"slow accept", any(open), (*State).doSlow}, 3},
-		{Action{"drain listener", whole(any(drainable)), (*State).doDrain}, 2},
-		{Action{"drain all", whole(always), (*State).doDrainAll}, 1},
-		{Action{"drain some", whole(some(s.present)), (*State).doDrainSome}, 1},
-		{Action{"drain connection", whole(some(s.served)), (*State).doDrainOne}, 3},
-		{Action{"handler returns to life", some(func(c *conn) bool { return c.stuck }), (*State).doUnstick}, 2},
-		{Action{"give up on", func(s *State) bool { return len(s.patient()) > 0 }, (*State).doGiveUp}, 2},
-		{Action{"wait for", whole(always), (*State).doWait}, 2},
-		{Action{"crowd", limited(any(crowded)), (*State).doCrowd}, 1},
-		{Action{"misuse", whole(any(drainable)), (*State).doMisuse}, 1},
-		{Action{"events panic from now on", whole(always), (*State).doBreak}, 1},
-		{Action{"shutdown", func(s *State) bool { return !s.closing || s.full != nil }, (*State).doShutdown}, 1},
-		{Action{"late dial", func(s *State) bool { return len(s.lns) > 0 }, (*State).doLateDial}, 1},
+		plain("dial", any(open), (*State).doDial, 10),
+		plain("add", func(s *State) bool { return len(s.lns) < 6 && !(s.real && s.stopping()) }, (*State).doAdd, 4),
+		plain("time goes by:", always, (*State).doAdvance, 5),
+		plain("say", some(s.served), (*State).doSay, 6),
+		whole("handshake", some(func(c *conn) bool { return c.shaking && s.served(c) }), (*State).doHandshake, 3),
+		whole("idle", some(s.served), (*State).doIdle, 4),
+		plain("end", some(s.served), (*State).doEnd, 6),
+		plain("close client", some(present), (*State).doClose, 3),
+		plain("reset client", some(present), (*State).doReset, 2),
+		whole("kill", some(s.present), (*State).doKill, 4),
+		limited("limit all to", always, (*State).doLimitAll, 3),
+		limited("limit", any(open), (*State).doLimit, 2),
+		whole("pause", any(open), (*State).doPause, 2),
+		whole("release", any(open), (*State).doRelease, 2),
+		whole("resume", any(stopped), (*State).doResume, 4),
+		plain("remove", any(s.removable), (*State).doRemove, 3),
+		plain("accept errors", any(open), (*State).doErrors, 4),
+		plain("accept recovers", any(func(l *listener) bool { return l.sticky != nil }), (*State).doRecover, 4),
+		plain("slow accept", any(open), (*State).doSlow, 3),
+		whole("drain listener", any(drainable), (*State).doDrain, 2),
+		whole("drain all", always, (*State).doDrainAll, 1),
+		whole("drain some", some(s.present), (*State).doDrainSome, 1),
+		whole("drain connection", some(s.served), (*State).doDrainOne, 3),
+		plain("handler returns to life", some(func(c *conn) bool { return c.stuck }), (*State).doUnstick, 2),
+		whole("give up on", func(s *State) bool { return len(s.patient()) > 0 }, (*State).doGiveUp, 2),
+		whole("wait for", always, (*State).doWait, 2),
+		limited("crowd", any(crowded), (*State).doCrowd, 1),
+		whole("misuse", any(drainable), (*State).doMisuse, 1),
+		whole("events panic from now on", always, (*State).doBreak, 1),
+		plain("shutdown", func(s *State) bool { return !s.closing || s.full != nil }, (*State).doShutdown, 1),
+		plain("late dial", func(s *State) bool { return len(s.lns) > 0 }, (*State).doLateDial, 1),
 	}
 }
 

@@ -34,19 +34,48 @@ func Steps(w *World, after func(), steps ...Step) {
 	defer func() { w.T = outer }()
 	outer.Repeat(map[string]func(*rapid.T){"step": func(t *rapid.T) {
 		w.T = t
-		// Where the wheel stops, or the next place that is possible: what is drawn means the same whatever else
-		// is possible, so that shrinking can take steps away one by one.
+		// Where the wheel stops: what is drawn means the same whatever else is possible, so that shrinking can take
+		// steps away one by one.
 		at := rapid.IntRange(0, len(wheel)-1).Draw(t, "what")
-		for i := range wheel {
-			s := wheel[(at+i)%len(wheel)]
-			if s.When == nil || s.When() {
-				w.Logf("step: %s", s.Name)
-				s.Do()
-				if after != nil {
-					after()
-				}
-				return
-			}
+		s, ok := wheel[at], true
+		if !s.possible() {
+			s, ok = instead(steps, at)
+		}
+		if !ok {
+			return
+		}
+		w.Logf("step: %s", s.Name)
+		s.Do()
+		if after != nil {
+			after()
 		}
 	}})
+}
+
+func (s Step) possible() bool { return s.When == nil || s.When() }
+
+// instead returns what is done when the wheel stops at a step that is impossible. Those places are dealt out among
+// all that is possible, for the next on the wheel would get them all, and by the square of the weights: what is rare
+// stays rare when there is little else to do.
+func instead(steps []Step, at int) (Step, bool) {
+	var rest []Step
+	total := 0
+	for _, s := range steps {
+		if s.possible() {
+			s.Weight = max(s.Weight, 1) * max(s.Weight, 1)
+			rest = append(rest, s)
+			total += s.Weight
+		}
+	}
+	if total == 0 {
+		return Step{}, false
+	}
+	const stride = 1_000_003 // takes neighbours on the wheel far apart
+	at = at * stride % total
+	for _, s := range rest {
+		if at -= s.Weight; at < 0 {
+			return s, true
+		}
+	}
+	panic("prop: the weights do not add up")
 }
