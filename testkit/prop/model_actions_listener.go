@@ -186,6 +186,7 @@ func (s *State) doRemove() {
 func (s *State) doErrors() {
 	l := s.aListener(open)
 	l.errs, l.errAt = true, s.clock()
+	l.injected += 3 // at most
 	s.more("%s:", l.id)
 	switch kind := s.number("class", 5); kind {
 	case 0, 1:
@@ -229,7 +230,7 @@ func (s *State) doErrors() {
 func (s *State) doRecover() {
 	l := s.aListener(func(l *listener) bool { return l.sticky != nil })
 	s.more("%s", l.id)
-	l.sticky = nil
+	l.sticky, l.errAt = nil, s.clock() // the last one was a moment ago, and is waited for
 	l.ln.SetAcceptError(nil)
 }
 

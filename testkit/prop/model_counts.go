@@ -136,7 +136,7 @@ func (s *State) checkListener(l *listener) error {
 	}
 	waiting, taken := l.ln.Pending(), s.taken(l)
 	if l.h == nil {
-		if l.intent == accepting && waiting > 0 && s.room(l) && taken == 0 && l.sticky == nil && !l.fatal && s.clock()-l.errAt > 2*time.Second {
+		if l.intent == accepting && waiting > 0 && s.room(l) && taken == 0 && l.sticky == nil && !l.fatal && s.clock()-l.errAt > s.comeback(l) {
 			return fmt.Errorf("accepts, and does not serve the %d clients that wait", waiting)
 		}
 		return nil

@@ -50,7 +50,8 @@ type listener struct {
 	killed    bool // removed with KillConns
 	most      int  // the highest limit so far, for the length of its queue
 	bindErr   error
-	errAt     time.Duration
+	errAt     time.Duration // when Accept could last fail
+	injected  int           // how often it may have failed
 	mustFail  bool
 	pausedAt  time.Duration
 	handshake bool               // has a Transport stage
@@ -59,6 +60,12 @@ type listener struct {
 	again     addr.Addr          // what the next one is to bind
 	shown     lgrp.ListenerState // when last looked at, as since is
 	since     time.Time
+}
+
+// comeback is how long a listener may take to accept again after errors, if its server waits for a second after
+// each, and its clients are accepted slowly. s.mu is held.
+func (s *State) comeback(l *listener) time.Duration {
+	return 2*time.Second + time.Duration(l.injected)*time.Second + time.Duration(l.injected+len(s.conns))*l.slowest
 }
 
 // policy is a LimitPolicy that the model understands.
@@ -95,7 +102,7 @@ func (s *State) open(l *listener) net.Listener {
 	ln := s.Net.Listen(s, tr)
 	l.slowUntil = s.clock() + l.slowest
 	l.ln, l.sticky, l.delay, l.fatal, l.errs, l.mustFail = ln, nil, 0, false, false, false
-	l.slowest, l.short = 0, false
+	l.slowest, l.short, l.injected = 0, false, 0
 	d := &door{Listener: ln, s: s, l: l}
 	l.door = d
 	if l.bare {
