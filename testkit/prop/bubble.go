@@ -72,8 +72,10 @@ func outside(t *testing.T, f func(tb *caseTB)) string {
 	return tb.failure()
 }
 
+// watchEvery is how often a bubble is looked at.
+var watchEvery = time.Second
+
 const (
-	watchEvery = time.Second
 	watchTimes = 8  // how often the same goroutines must be seen stopping the clock
 	watchMost  = 30 // how often anything may be seen: a case is a matter of milliseconds
 

@@ -3,6 +3,7 @@ package prop
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,7 +103,11 @@ func (m Model) Fuzz(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		rapid.MakeFuzz(func(rt *rapid.T) {
 			if s, failure := m.run(t, rt); failure != "" {
-				rt.Fatalf("%v", &Failure{Steps: s.steps, What: failure})
+				var steps []string
+				if s != nil {
+					steps, _ = s.told()
+				}
+				rt.Fatalf("%v", &Failure{Steps: steps, What: failure})
 			}
 		})(t, input)
 	})
@@ -156,8 +161,12 @@ func (m Model) find(t *testing.T) (found *Failure, flaky bool) {
 			found = &Failure{Cases: cases, Found: time.Since(begun)}
 		}
 		// The last one to fail is the smallest, but where shrinking was given up.
-		if s != nil && (found.Steps == nil || s.drawn <= found.Drawn) {
-			found.What, found.Steps, found.Drawn = failure, s.steps, s.drawn
+		if s == nil {
+			found.What = failure
+			return failure
+		}
+		if steps, drawn := s.told(); found.Steps == nil || drawn <= found.Drawn {
+			found.What, found.Steps, found.Drawn = failure, steps, drawn
 		}
 		return failure
 	})
@@ -174,11 +183,13 @@ func (m Model) run(t *testing.T, rt *rapid.T) (*State, string) {
 		run = outside
 	}
 	grouped := m.New == nil && rapid.Bool().Draw(rt, "GroupHandler")
-	var s *State
+	var state atomic.Pointer[State] // nil if there is no system
 	failure := run(t, func(tb *caseTB) {
-		s = newState(m, &World{caseTB: tb, T: rt}, grouped)
+		s := newState(m, &World{caseTB: tb, T: rt}, grouped)
+		state.Store(s)
 		s.play()
 	})
+	s := state.Load()
 	if failure == "" && !m.Loopback {
 		if err := s.Recorder.Check(); err != nil {
 			failure = err.Error()
@@ -203,7 +214,9 @@ func (s *State) play() {
 
 // now does a and checks.
 func (s *State) now(a Action) {
+	s.stepsMu.Lock()
 	s.drawn++
+	s.stepsMu.Unlock()
 	s.next()
 	s.did(a.Name)
 	a.Do(s)

@@ -26,7 +26,6 @@ type State struct {
 	model  Model
 	begun  time.Time
 	step   int
-	drawn  int
 	stepAt time.Duration
 
 	evictions, evictedStep int
@@ -34,8 +33,9 @@ type State struct {
 	waiters                []*waiter
 	hooks                  *hooks // of a GroupHandler, if the group has one
 
-	stepsMu sync.Mutex // accident tells the story on whatever goroutine
+	stepsMu sync.Mutex // accident tells the story on whatever goroutine, and a case that hangs is told while it goes on
 	steps   []string
+	drawn   int         // of them
 	lns     []*listener // in the order in which they were added
 	conns   []*conn     // in the order in which they were dialed
 	ops     []*op
@@ -141,6 +141,13 @@ func (s *State) story() string {
 	s.stepsMu.Lock()
 	defer s.stepsMu.Unlock()
 	return story(s.steps)
+}
+
+// told returns the story so far.
+func (s *State) told() (steps []string, drawn int) {
+	s.stepsMu.Lock()
+	defer s.stepsMu.Unlock()
+	return slices.Clone(s.steps), s.drawn
 }
 
 func story(steps []string) string {

@@ -57,16 +57,29 @@ func (c *caseTB) Context() context.Context { return c.ctx }
 
 // Logf keeps a line, which is shown if the case fails.
 func (c *caseTB) Logf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.logs = append(c.logs, fmt.Sprintf(format, args...))
+	c.logs = append(c.logs, line)
+}
+
+// logged returns the lines that were kept.
+func (c *caseTB) logged() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for _, line := range c.logs {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 // Errorf records a failure; the case goes on.
 func (c *caseTB) Errorf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failures = append(c.failures, fmt.Sprintf(format, args...))
+	c.failures = append(c.failures, text)
 }
 
 // Fatalf records a failure and ends the calling goroutine.

@@ -2,6 +2,8 @@ package prop
 
 import (
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,7 +51,7 @@ func (w *World) Options() *lgrp.Options {
 // work too.
 //
 // A goroutine that is left behind, a deadlock, a wait that stops the bubble's clock and a record that
-// breaks a promise are failures.
+// breaks a promise are failures. A case that stops the clock is shown as it was found, and not made smaller.
 func Check(t *testing.T, property func(w *World)) {
 	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) { tryIn(t, rt, inBubble, property) })
@@ -65,24 +67,27 @@ func Fuzz(f *testing.F, property func(w *World)) {
 	})
 }
 
-// tryIn is one case. The text of a failure is logged, which rapid shows for the smallest case, and is not the
+// tryIn is one case. One that hangs ends the test at once, for each try would take its time and leave goroutines. The text of a failure is logged, which rapid shows for the smallest case, and is not the
 // failure itself: rapid gives up shrinking when a replay says the same thing in other words.
 func tryIn(t *testing.T, rt *rapid.T, run func(*testing.T, func(*caseTB)) string, property func(w *World)) {
-	var w *World
+	t.Helper()
+	var world atomic.Pointer[World] // a case that hangs is left to itself, and goes on with its own
 	failure := run(t, func(tb *caseTB) {
-		w = &World{caseTB: tb, T: rt}
+		w := &World{caseTB: tb, T: rt}
+		world.Store(w)
 		property(w)
 	})
+	w := world.Load()
+	if strings.HasPrefix(failure, hung) {
+		t.Fatalf("%s%s\nThe case is shown as it was found: one that hangs is not tried again. RAPID_V=1 shows what was drawn.", w.logged(), failure)
+	}
 	if failure == "" {
 		if err := w.Recorder.Check(); err != nil {
 			failure = err.Error() + "\n" + w.Recorder.String()
 		}
 	}
 	if failure != "" {
-		for _, line := range w.logs {
-			rt.Logf("%s", line)
-		}
-		rt.Logf("%s", failure)
+		rt.Logf("%s%s", w.logged(), failure)
 		rt.Fatalf("the smallest case that fails is shown below")
 	}
 }
