@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/listengroup/listengroup/lgrp"
@@ -87,18 +89,50 @@ func (m *MiddlewareSpec) nextOnce(tb *caseTB) {
 }
 
 func (m *MiddlewareSpec) nextError(tb *caseTB) {
-	for _, want := range []error{nil, errTrial, &lgrp.CloseError{Reason: lgrp.ReasonDenied, Err: errTrial}} {
-		s := m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { return want }))
-		e := s.visit()
+	returns := func(want error, when string, wait func(net.Conn, *lgrp.AnyConn), do func(*trial)) {
+		s := m.start(tb, reply(func(_ context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			wait(nc, c)
+			return want
+		}))
+		nc := s.reach()
+		do(s)
+		_ = nc.Close()
+		e := s.finish(1, "the handler has returned and the client is gone")[0]
 		if e.accident() || !errors.Is(e.err, want) {
-			tb.Fatalf("next returned %v, and the middleware %v", want, e)
+			tb.Fatalf("next returned %v%s, and the middleware %v", want, when, e)
 		}
+	}
+	for _, want := range []error{
+		nil, errTrial, &lgrp.CloseError{Reason: lgrp.ReasonDenied, Err: errTrial},
+		io.EOF, net.ErrClosed, os.ErrDeadlineExceeded, context.Canceled, syscall.ECONNRESET, syscall.EPIPE,
+	} {
+		returns(want, "", func(net.Conn, *lgrp.AnyConn) {}, func(*trial) {})
+	}
+	for _, want := range []error{nil, errTrial} {
+		returns(want, " when a drain had begun", func(_ net.Conn, c *lgrp.AnyConn) { <-c.Draining() }, func(s *trial) {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			_, _ = s.group.Drain(ctx, nil)
+		})
+		returns(want, " when the group had closed the connection", func(nc net.Conn, _ *lgrp.AnyConn) { _, _ = io.Copy(io.Discard, nc) }, func(s *trial) {
+			s.group.Kill(s.only(), nil)
+		})
 	}
 }
 
 func (m *MiddlewareSpec) nextPanic(tb *caseTB) {
-	s := m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error { panic("a bug in the handler") }))
-	if e := s.visit(); !e.accident() && e.err == nil {
+	elsewhere := false
+	var s *trial
+	s = m.start(tb, reply(func(context.Context, net.Conn, *lgrp.AnyConn) error {
+		if elsewhere = s.elsewhere(); elsewhere {
+			return errTrial // the panic would end the process
+		}
+		panic("a bug in the handler")
+	}))
+	switch e := s.visit(); {
+	case elsewhere:
+		tb.Fatalf("next was called on another goroutine than the middleware, where a panic ends the process unless the middleware recovers it there")
+	case !e.accident() && e.err == nil:
 		tb.Fatalf("next panicked, and the middleware returned nil")
 	}
 }
@@ -108,6 +142,7 @@ func (m *MiddlewareSpec) context(tb *caseTB) {
 		inner  context.Context
 		found  bool
 		valued bool
+		asked  = make(chan struct{})
 		done   = make(chan struct{})
 	)
 	s := m.start(tb, reply(func(ctx context.Context, _ net.Conn, c *lgrp.AnyConn) error {
@@ -115,11 +150,25 @@ func (m *MiddlewareSpec) context(tb *caseTB) {
 		a, ok := lgrp.AnyFromContext(ctx)
 		found = ok && a == c
 		valued = ctx.Value(trialKey{}) != nil
+		<-c.Draining()
+		close(asked)
 		<-ctx.Done()
 		close(done)
 		return nil
 	}))
 	s.reach()
+	draining, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	go func() { _, _ = s.group.Drain(draining, nil) }()
+	select {
+	case <-asked:
+	case <-time.After(patience):
+		tb.Fatalf("the group is being drained, and an hour later Draining is not closed")
+	}
+	time.Sleep(time.Second)
+	if inner.Err() != nil {
+		tb.Fatalf("a drain has begun, which asks the handler to finish, and the context that next was given has ended: %v", context.Cause(inner))
+	}
 	if !s.group.Kill(s.only(), errTrial) {
 		tb.Fatalf("the connection is not in the group any more while its handler runs")
 	}
@@ -178,6 +227,9 @@ func (m *MiddlewareSpec) notClosed(tb *caseTB) {
 	s.visit()
 	if n := s.sock(0).early.Load(); n != 0 {
 		tb.Fatalf("the connection was closed %d times before the middleware had returned", n)
+	}
+	if n := s.sock(0).ended.Load(); n != 0 {
+		tb.Fatalf("the connection was half-closed %d times, which the handler did not ask for", n)
 	}
 }
 

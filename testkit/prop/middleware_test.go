@@ -3,6 +3,7 @@ package prop_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -80,6 +81,44 @@ func TestBrokenMiddleware(t *testing.T) {
 		"invents errors": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			return errors.Join(errors.New("something"), next(ctx, nc, c))
 		}), []prop.Law{prop.LawError}},
+		"swallows what ends a stream": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			err := next(ctx, nc, c)
+			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}), []prop.Law{prop.LawError}},
+		"returns that it was drained": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			err := next(ctx, nc, c)
+			if c.IsDraining() {
+				return lgrp.ErrDrained
+			}
+			return err
+		}), []prop.Law{prop.LawError}},
+		"returns that the context has ended": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			if err := next(ctx, nc, c); err != nil {
+				return err
+			}
+			return ctx.Err()
+		}), []prop.Law{prop.LawError}},
+		"calls next elsewhere": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			done := make(chan error)
+			go func() { done <- next(ctx, nc, c) }()
+			return <-done
+		}), []prop.Law{prop.LawPanic}},
+		"ends the context at a drain": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer c.OnDrain(cancel)()
+			return next(ctx, nc, c)
+		}), []prop.Law{prop.LawContext}},
+		"half-closes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			err := next(ctx, nc, c)
+			if h, ok := nc.(interface{ CloseWrite() error }); ok {
+				_ = h.CloseWrite()
+			}
+			return err
+		}), []prop.Law{prop.LawNotClosed}},
 		"swallows panics": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			defer func() { _ = recover() }()
 			return next(ctx, nc, c)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type trial struct {
 	mu    sync.Mutex
 	socks []*spy
 	ended []ending
+	on    string // the goroutine that the latest connection is handled on
 }
 
 // group is what a trial needs of a ListenGroup, whatever its contexts are.
@@ -74,6 +76,9 @@ func newTypedTrial[L, C any](tb *caseTB, tr testkit.Transport, stage []lgrp.Midd
 func (s *trial) watch(next lgrp.Handler) lgrp.Handler {
 	return func(ctx context.Context, nc net.Conn, c *lgrp.AnyConn) (err error) {
 		e := ending{gone: true}
+		s.mu.Lock()
+		s.on = goroutine()
+		s.mu.Unlock()
 		defer func() {
 			if e.gone {
 				if v := recover(); v != nil {
@@ -96,6 +101,20 @@ func (s *trial) watch(next lgrp.Handler) lgrp.Handler {
 }
 
 type trialKey struct{}
+
+// elsewhere tells whether the caller is on another goroutine than the one that the latest connection is handled on.
+func (s *trial) elsewhere() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.on != goroutine()
+}
+
+// goroutine is the name of the caller's, "goroutine 12".
+func goroutine() string {
+	buf := make([]byte, 64)
+	name, _, _ := strings.Cut(string(buf[:runtime.Stack(buf, false)]), " [")
+	return name
+}
 
 // endings returns how the calls ended that have.
 func (s *trial) endings() []ending {
@@ -172,6 +191,7 @@ type spy struct {
 	over   atomic.Bool  // the outermost layer has returned
 	late   atomic.Bool  // used after that, for anything but closing
 	early  atomic.Int32 // calls of Close before that
+	ended  atomic.Int32 // calls of CloseWrite
 	mu     sync.Mutex
 	rd, wd time.Time
 }
@@ -191,6 +211,12 @@ func (c *spy) Close() error {
 		c.early.Add(1)
 	}
 	return c.Conn.Close()
+}
+
+func (c *spy) CloseWrite() error {
+	c.use()
+	c.ended.Add(1)
+	return c.Conn.CloseWrite()
 }
 
 func (c *spy) use() {
