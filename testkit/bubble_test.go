@@ -83,6 +83,46 @@ var going = map[string]func(t *testing.T){
 		})
 		t.Log("the test went on")
 	},
+	"a listener made outside": func(t *testing.T) {
+		ln := testkit.Listen(t)
+		testkit.Bubble(t, func(t *testing.T) {
+			go spin(ln.Accept)
+			time.Sleep(time.Second)
+		})
+		t.Log("the test went on")
+	},
+	"a full listener made outside": func(t *testing.T) {
+		ln := testkit.Listen(t)
+		ln.SetBacklog(1)
+		testkit.Bubble(t, func(t *testing.T) {
+			for range 2 {
+				go ln.Dial()
+			}
+			time.Sleep(time.Second)
+		})
+		t.Log("the test went on")
+	},
+	"a listener made inside": func(t *testing.T) {
+		listeners := make(chan *testkit.Listener)
+		accepted := make(chan error)
+		go func() {
+			_, err := (<-listeners).Accept()
+			accepted <- err
+		}()
+		testkit.Bubble(t, func(t *testing.T) {
+			listeners <- testkit.Listen(t)
+			t.Log("answered:", <-accepted)
+		})
+	},
+	"a connection made outside": func(t *testing.T) {
+		c, s := testkit.NewConnPair(t)
+		testkit.Bubble(t, func(t *testing.T) {
+			go c.Read(make([]byte, 1))
+			go s.Write(make([]byte, 1<<20))
+			time.Sleep(time.Second)
+		})
+		t.Log("the test went on")
+	},
 	"spin at the end": func(t *testing.T) {
 		ln := testkit.Listen(t)
 		c := ln.NewConn()
@@ -133,6 +173,15 @@ func TestGoingWrong(t *testing.T) {
 		{"labelled stopped clock", []string{"clock is stopped", "sync.(*Mutex).Lock"}, nil},
 		{"fatal", []string{"the reason", "1 leaked goroutine(s)"}, nil},
 		{"spin", []string{"an accept loop on 192.0.2.1:1001 does not back off: 10000 calls of Accept within 1s", "permission denied"}, []string{"leaked"}},
+		{"a listener made outside", []string{"testkit: accept on 192.0.2.1:1001: it was made outside of the bubble it is used in",
+			"does not back off", "the test went on"}, []string{"leaked"}},
+		{"a full listener made outside", []string{"testkit: dial on 192.0.2.1:1001: it was made outside of the bubble it is used in",
+			"the test went on"}, []string{"leaked"}},
+		{"a listener made inside", []string{"testkit: accept on 192.0.2.1:1001: it was made in a bubble and is used outside of it",
+			"answered: accept tcp 192.0.2.1:1001: it was made in a bubble"}, nil},
+		{"a connection made outside", []string{
+			"testkit: read on 192.0.2.2:10001->192.0.2.1:1001: it was made outside of the bubble it is used in",
+			"testkit: write on 192.0.2.1:1001->192.0.2.2:10001: it was made", "the test went on"}, []string{"leaked"}},
 		{"spin at the end", []string{"does not back off", "use of closed network connection"}, nil},
 		{"spin on a closed listener", []string{"does not back off", "use of closed network connection"}, []string{"leaked"}},
 	}

@@ -17,6 +17,8 @@ type Conn struct {
 	inner net.Conn
 	peer  *Conn
 	local atomic.Pointer[net.Addr] // set by SetLocalAddr
+	t     TB                       // nil for a wrapped connection
+	home  home
 
 	mu            sync.Mutex // never held while anybody waits
 	reads, writes flow
@@ -33,7 +35,7 @@ var _ net.Conn = (*Conn)(nil)
 // that has passed a *tls.Conn does not write again, nor finish its handshake. So a Write under way on anything
 // with a HandshakeContext method is left alone: the faults are those of the next. A Read is not, so shake
 // hands before Set.
-func Wrap(nc net.Conn) *Conn { return &Conn{inner: nc} }
+func Wrap(nc net.Conn) *Conn { return &Conn{inner: nc, home: here()} }
 
 // Peer returns the other end, nil for a wrapped connection.
 func (c *Conn) Peer() *Conn { return c.peer }
@@ -46,6 +48,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	n, err := c.read(b)
 	c.mu.Unlock()
+	if isForeign(err) {
+		c.fault("read", err)
+	}
 	return n, c.opError("read", err)
 }
 
@@ -54,7 +59,19 @@ func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	n, err := c.write(b)
 	c.mu.Unlock()
+	if isForeign(err) {
+		c.fault("write", err)
+	}
 	return n, c.opError("write", err)
+}
+
+// fault fails the test that made the connection.
+func (c *Conn) fault(op string, err error) {
+	text := fmt.Sprintf("%s on %v->%v: %v", op, c.LocalAddr(), c.RemoteAddr(), err)
+	if c.t == nil {
+		panic("testkit: " + text)
+	}
+	fault(c.t, false, text)
 }
 
 // Close closes this end: the other reads what was sent before and then io.EOF, or ECONNRESET when data

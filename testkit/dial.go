@@ -65,7 +65,7 @@ func (l *Listener) connect(ctx context.Context, f func(*Conn)) (*Conn, error) {
 	if l.real != nil {
 		c, s, err = l.real.connect(ctx)
 	} else {
-		c, s, err = newPair(l.transport, client, addr)
+		c, s, err = newPair(l.t, l.transport, client, addr)
 	}
 	if err == nil && f != nil {
 		f(c)
@@ -108,6 +108,9 @@ func (l *Listener) reserve(ctx context.Context) error {
 		case l.pending+l.reserved < l.backlog:
 			l.reserved++
 			return nil
+		}
+		if err := l.foreign("dial"); err != nil {
+			return err.(*net.OpError).Err
 		}
 		if !waited {
 			stop = context.AfterFunc(ctx, l.dial.wake)

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -15,6 +16,7 @@ type Listener struct {
 	index     int
 	ipv6      bool
 	real      *loopback // only for Loopback
+	home      home
 
 	mu       sync.Mutex // never held while anybody waits
 	accept   waiter     // those in Accept
@@ -34,6 +36,7 @@ type Listener struct {
 	closed   bool
 	over     bool // the test's cleanup has run
 
+	misused   bool // away from home
 	asked     bool // Accept has been called
 	accepting int  // those in Accept that wait or have a spin to report
 	spin      spinGuard
@@ -60,7 +63,7 @@ func Listen(t TB, tr ...Transport) *Listener {
 }
 
 func newListener(t TB, tr Transport, index int, ipv6 bool) *Listener {
-	l := &Listener{t: t, transport: tr, index: index, ipv6: ipv6, backlog: 128, addr: serverAddr(index, ipv6)}
+	l := &Listener{t: t, transport: tr, index: index, ipv6: ipv6, backlog: 128, home: here(), addr: serverAddr(index, ipv6)}
 	l.accept.cond.L, l.dial.cond.L = &l.mu, &l.mu
 	if tr.kind == kindLoopback {
 		real, err := listenLoopback(l)
@@ -80,7 +83,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	l.asked = true
 	for {
-		if err := l.refuse(); err != nil {
+		err := l.refuse()
+		if err == nil && len(l.queue) == 0 {
+			err = l.foreign("accept")
+		}
+		if err != nil {
 			spinning := l.spin.failed()
 			if !spinning {
 				l.mu.Unlock()
@@ -108,6 +115,22 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, a.err
 	}
 	return a.conn, nil
+}
+
+// foreign is the error of a call that must not wait where it is. The test fails with the first.
+func (l *Listener) foreign(op string) error {
+	why := l.home.foreign()
+	if why == nil {
+		return nil
+	}
+	if first := !l.misused; first {
+		l.misused = true
+		addr := l.addr
+		l.mu.Unlock()
+		l.fault(fmt.Sprintf("%s on %v: %v", op, addr, why))
+		l.mu.Lock()
+	}
+	return l.opError(op, why)
 }
 
 func (l *Listener) accepted() {

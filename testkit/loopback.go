@@ -61,7 +61,7 @@ func (r *loopback) connect(ctx context.Context) (c, s *Conn, err error) {
 		for i, nc := range r.held {
 			if nc.RemoteAddr().String() == client.LocalAddr().String() {
 				r.held = append(r.held[:i], r.held[i+1:]...)
-				c, s := link(client, nc)
+				c, s := link(r.l.t, client, nc)
 				return c, s, nil
 			}
 		}
@@ -69,6 +69,10 @@ func (r *loopback) connect(ctx context.Context) (c, s *Conn, err error) {
 			client.Close()
 			return nil, nil, &net.OpError{Op: "dial", Net: "tcp", Source: client.LocalAddr(), Addr: r.Addr(),
 				Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		}
+		if err := r.l.foreign("dial"); err != nil {
+			client.Close()
+			return nil, nil, err
 		}
 		r.l.dial.wait(time.Time{})
 	}

@@ -36,21 +36,26 @@ func (*spinGuard) stop(l *Listener, err error) {
 	runtime.Goexit()
 }
 
-// fault fails the test. Once that is over there is nobody left to tell, so it panics: a *testing.T would too,
-// but names itself and not the fault, and others forget what they are told.
+// fault fails the test.
 func (l *Listener) fault(text string) {
 	l.mu.Lock()
 	over := l.over
 	l.mu.Unlock()
+	fault(l.t, over, text)
+}
+
+// fault fails a test. Once that is over there is nobody left to tell, so it panics: a *testing.T would too,
+// but names itself and not the fault, and others forget what they are told.
+func fault(t TB, over bool, text string) {
 	told := false
-	if _, panics := l.t.(testing.TB); !over || panics || virtual() {
+	if _, panics := t.(testing.TB); !over || panics || virtual() {
 		func() {
 			defer func() { told = recover() == nil }()
-			l.t.Errorf("testkit: %s", text)
+			t.Errorf("testkit: %s", text)
 		}()
 	}
 	if !told {
-		panic(fmt.Sprintf("testkit: %s is over, and %s", l.t.Name(), text))
+		panic(fmt.Sprintf("testkit: %s is over, and %s", t.Name(), text))
 	}
 }
 

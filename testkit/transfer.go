@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/listengroup/listengroup/netx/memconn"
 )
 
 var errBroken = os.NewSyscallError("write", syscall.EPIPE)
@@ -197,8 +199,15 @@ func (c *Conn) breakConn(op string) error {
 	return c.reset
 }
 
-// check is why a call on f cannot go on.
+// check is why a call on f cannot go on. Only a first call is asked whether it is where it should be: it costs
+// as much as a short Write, and memory alone has nothing but goroutines to wake those who wait.
 func (c *Conn) check(f *flow) error {
+	if _, memory := c.inner.(*memconn.Conn); memory && !f.used {
+		if err := c.home.foreign(); err != nil {
+			return err
+		}
+		f.used = true
+	}
 	switch {
 	case c.closed:
 		return errClosed

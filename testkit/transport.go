@@ -70,7 +70,7 @@ func first(tr []Transport) Transport {
 // the other's Peer. Both are closed when the test ends. It fails the test when Loopback has no socket.
 func NewConnPair(t TB, tr ...Transport) (client, server *Conn) {
 	t.Helper()
-	client, server, err := newPair(first(tr), clientAddr(0, 0, false), serverAddr(0, false))
+	client, server, err := newPair(t, first(tr), clientAddr(0, 0, false), serverAddr(0, false))
 	if err != nil {
 		t.Fatalf("testkit: %v", err)
 	}
@@ -81,22 +81,23 @@ func NewConnPair(t TB, tr ...Transport) (client, server *Conn) {
 	return client, server
 }
 
-func newPair(tr Transport, client, server net.Addr) (*Conn, *Conn, error) {
+func newPair(t TB, tr Transport, client, server net.Addr) (*Conn, *Conn, error) {
 	if tr.kind == kindLoopback {
-		return loopbackPair()
+		return loopbackPair(t)
 	}
 	a, b := memconn.Pair(client, server, tr.options())
-	c, s := link(a, b)
+	c, s := link(t, a, b)
 	return c, s, nil
 }
 
-func link(client, server net.Conn) (c, s *Conn) {
-	c, s = Wrap(client), Wrap(server)
+func link(t TB, client, server net.Conn) (c, s *Conn) {
+	home := here()
+	c, s = &Conn{inner: client, t: t, home: home}, &Conn{inner: server, t: t, home: home}
 	c.peer, s.peer = s, c
 	return c, s
 }
 
-func loopbackPair() (*Conn, *Conn, error) {
+func loopbackPair(t TB) (*Conn, *Conn, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
@@ -123,6 +124,6 @@ func loopbackPair() (*Conn, *Conn, error) {
 		client.nc.Close()
 		return nil, nil, err
 	}
-	c, s := link(client.nc, server)
+	c, s := link(t, client.nc, server)
 	return c, s, nil
 }
