@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/listengroup/listengroup/netx/memconn"
 	"github.com/listengroup/listengroup/testkit"
 )
 
@@ -136,6 +137,7 @@ var going = map[string]func(t *testing.T){
 		})
 		<-accepted
 		c.Close()
+		time.Sleep(50 * time.Millisecond) // the loop waits in Accept
 	},
 	"spin after the end": func(t *testing.T) {
 		ln := testkit.Listen(t)
@@ -228,6 +230,19 @@ func TestSpinAfterTheTest(t *testing.T) {
 	require.Equal(t, 2, code, "%s", out)
 	require.Contains(t, out, "panic: testkit: TestGoingWrong is over, and an accept loop on 192.0.2.1:1001 does not back off")
 	require.NotContains(t, out, "Fail in goroutine")
+}
+
+// A wrapped connection has no test that it could fail.
+func TestWrappedConnOfAnotherBubble(t *testing.T) {
+	a, b := memconn.Pair(nil, nil, nil)
+	defer b.Close()
+	c := testkit.Wrap(a)
+	testkit.Bubble(t, func(t *testing.T) {
+		require.PanicsWithValue(t, "testkit: read on mem->mem: it was made outside of the bubble it is used in: make it inside",
+			func() { c.Read(make([]byte, 1)) })
+	})
+	_, err := c.Write([]byte("x"))
+	require.NoError(t, err)
 }
 
 func TestGoroutinesGetTimeToFinish(t *testing.T) {

@@ -52,8 +52,9 @@
 // A wait outside stops the clock: a mutex that somebody holds while waiting, a socket, a channel made before the
 // bubble. So make listeners, connections and contexts inside, hold no mutex across I/O, and start subtests
 // outside, each with its own bubble. A listener made outside that somebody waits for inside, and a connection
-// in memory that is first used there, are failures that say so, and the other way round. The time virtual delays take is also how a race is tried in every order:
-// events in one instant happen in any order, events at different times do not.
+// in memory that is first used there, are failures that say so, and the other way round. The time virtual
+// delays take is also how a race is tried in every order: events in one instant happen in any order, events at
+// different times do not.
 //
 // Goroutines that the test leaves behind are an ordinary failure that shows their stacks.
 //

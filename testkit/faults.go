@@ -136,7 +136,7 @@ type flow struct {
 
 	staged   []byte // read from the inner connection, not yet given out
 	stagedAt time.Time
-	used     bool // by a first call, which was at home
+	used     bool // by a call that was where the connection was made
 	writing  bool // a Write owns the direction, so that the pieces of two do not mix
 	shut     bool // CloseRead or CloseWrite: there are no faults any more
 

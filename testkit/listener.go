@@ -123,7 +123,7 @@ func (l *Listener) foreign(op string) error {
 	if why == nil {
 		return nil
 	}
-	if first := !l.misused; first {
+	if !l.misused {
 		l.misused = true
 		addr := l.addr
 		l.mu.Unlock()

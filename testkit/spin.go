@@ -59,23 +59,36 @@ func fault(t TB, over bool, text string) {
 	}
 }
 
-// An accept loop that goes on when its listener was closed at the end of the test has a moment to show it, and
-// then as long as a spin may take to be one. A loop that leaves Accept and stays away takes the moment.
-const moment = time.Millisecond
+// An accept loop that goes on when its listener was closed at the end of the test has a moment to show it. Once
+// it has called again and again it has longer, since a busy machine may stop it for a while.
+const (
+	moment      = time.Millisecond
+	longMoment  = 100 * time.Millisecond
+	callsEnough = 10
+)
 
 // settle waits for accept loops while they can still fail the test. A bubble does that by itself.
 func (l *Listener) settle() {
 	if virtual() {
 		return
 	}
-	calls := -1
-	for begun := time.Now(); time.Since(begun) < spinWindow; time.Sleep(moment) {
+	calls, begun := 0, time.Now()
+	for changed := begun; time.Since(begun) < spinWindow; time.Sleep(moment) {
 		l.mu.Lock()
-		same := l.spin.calls == calls && l.accepting == 0
-		calls = l.spin.calls
 		used := l.asked || l.clients > 0 // by a loop that may be about to begin
+		busy := l.accepting > 0 || l.spin.calls != calls
+		calls = l.spin.calls
 		l.mu.Unlock()
-		if same || !used {
+		patience := moment
+		if calls >= callsEnough && calls < spinCalls {
+			patience = longMoment
+		}
+		switch {
+		case !used:
+			return
+		case busy:
+			changed = time.Now()
+		case time.Since(changed) >= patience:
 			return
 		}
 	}

@@ -199,8 +199,8 @@ func (c *Conn) breakConn(op string) error {
 	return c.reset
 }
 
-// check is why a call on f cannot go on. Only a first call is asked whether it is where it should be: it costs
-// as much as a short Write, and memory alone has nothing but goroutines to wake those who wait.
+// check is why a call on f cannot go on. Only the first call on memory is asked whether it is where the
+// connection was made: that costs as much as a short Write.
 func (c *Conn) check(f *flow) error {
 	if _, memory := c.inner.(*memconn.Conn); memory && !f.used {
 		if err := c.home.foreign(); err != nil {
