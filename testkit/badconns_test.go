@@ -121,11 +121,24 @@ func bare(f call, target error) call {
 	}
 }
 
+// losesTail reads the beginning of what the peer sent, and skips the rest, once the peer is done.
+func losesTail(done func(peer *testkit.Conn) bool) call {
+	return func(c *testkit.Conn, b []byte) (int, error) {
+		n, err := c.Read(b)
+		if done(c.Peer()) && n > 8<<10 { // more than io.Copy(io.Discard, c) reads at once
+			_, _ = io.Copy(io.Discard, c)
+			n = 8 << 10
+		}
+		return n, err
+	}
+}
+
 // Each connection here does one thing wrong and breaks the laws about that, and no others.
 func TestConnLawsSeeEachMistake(t *testing.T) {
 	if testing.Short() {
 		t.Skip("every law for every mistake; TestConnLaws shows with net.Pipe that the suite fails")
 	}
+	var halves sync.Map // the ends that CloseWrite was called on
 	for name, test := range map[string]struct {
 		make   func(c *testkit.Conn) *bad
 		breaks string
@@ -210,6 +223,15 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 			"OwnCloseIsErrClosed CloseEndsRead ErrorsCarryAddresses"},
 		"does not know resets": {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(syscall.ECONNRESET, io.EOF)} },
 			"UnreadDataResets ResetIsECONNRESET"},
+		"loses the end of what is unread at Close": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: losesTail((*testkit.Conn).IsClosed)}
+		}, "CloseDelivers"},
+		"loses the end of what is unread at CloseWrite": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, half: func(c *testkit.Conn) error {
+				halves.Store(c, true)
+				return c.CloseWrite()
+			}, read: losesTail(func(c *testkit.Conn) bool { _, ok := halves.Load(c); return ok })}
+		}, "HalfClose CloseRead"},
 		"has a half-close that does nothing": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, half: func(*testkit.Conn) error { return nil }}
 		}, "HalfClose CloseRead"},

@@ -124,6 +124,19 @@ func (e env) settle() {
 	synctest.Wait()
 }
 
+// sent waits until a Write is done, or for long enough to say that it waits for somebody to read. What it
+// returns has the Write's error once it is done.
+func (e env) sent(write <-chan error) <-chan error {
+	select {
+	case err := <-write:
+		done := make(chan error, 1)
+		done <- err
+		return done
+	case <-time.After(5 * e.soon()):
+		return write
+	}
+}
+
 // soon is a time to wait for.
 func (e env) soon() time.Duration {
 	if e.real {
@@ -195,7 +208,9 @@ func expect(nc net.Conn, data string) error {
 	if n, err := io.ReadFull(nc, got); err != nil {
 		return fmt.Errorf("reading %d bytes: got %d, then %w", len(data), n, err)
 	}
-	if string(got) != data {
+	if string(got) != data && len(data) > 100 {
+		return errors.New("other bytes arrived than were sent")
+	} else if string(got) != data {
 		return fmt.Errorf("read %q, want %q", got, data)
 	}
 	return nil

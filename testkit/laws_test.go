@@ -10,7 +10,7 @@ import (
 )
 
 func TestConnLaws(t *testing.T) {
-	for _, tr := range append(memory, testkit.Loopback()) {
+	for _, tr := range append(memory, testkit.Buffered(1, 0), testkit.Loopback()) {
 		t.Run(tr.String(), func(t *testing.T) {
 			testkit.TestConn(t, func(t testkit.TB) (net.Conn, net.Conn) {
 				return testkit.NewConnPair(t, tr)
