@@ -222,7 +222,37 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 		"takes its own Close for the peer's": {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(net.ErrClosed, io.EOF)} },
 			"OwnCloseIsErrClosed CloseEndsRead ErrorsCarryAddresses"},
 		"does not know resets": {func(c *testkit.Conn) *bad { return &bad{Conn: c, read: as(syscall.ECONNRESET, io.EOF)} },
-			"UnreadDataResets ResetIsECONNRESET"},
+			"UnreadDataResets ResetIsECONNRESET ResetBeforeRead"},
+		"goes on writing after a reset": {func(c *testkit.Conn) *bad {
+			var reset atomic.Bool
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Read(b)
+				if errors.Is(err, syscall.ECONNRESET) {
+					reset.Store(true)
+				}
+				return n, err
+			}, write: func(c *testkit.Conn, b []byte) (int, error) {
+				if reset.Load() {
+					return len(b), nil
+				}
+				return c.Write(b)
+			}}
+		}, "ResetIsECONNRESET"},
+		"sees a reset only while it reads": {func(c *testkit.Conn) *bad {
+			var waiting atomic.Int32
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				if len(b) > 0 && waiting.Load() == 0 && c.Peer().IsClosed() {
+					n, err := c.Read(b)
+					if errors.Is(err, syscall.ECONNRESET) {
+						err = io.EOF
+					}
+					return n, err
+				}
+				waiting.Add(1)
+				defer waiting.Add(-1)
+				return c.Read(b)
+			}}
+		}, "UnreadDataResets ResetBeforeRead"},
 		"loses the end of what is unread at Close": {func(c *testkit.Conn) *bad {
 			return &bad{Conn: c, read: losesTail((*testkit.Conn).IsClosed)}
 		}, "CloseDelivers"},

@@ -108,17 +108,25 @@ var closeLaws = []law[*ends]{
 			<-sent // a synchronous one fails
 			return want("Read", <-readAsync(e.a), syscall.ECONNRESET)
 		}},
-	{"ResetIsECONNRESET", "A reset ends the other end's Reads, waiting and later, with ECONNRESET.",
+	{"ResetIsECONNRESET", "A reset ends the other end's Read that waits, with ECONNRESET; writing there then fails before long, with EPIPE or ECONNRESET.",
 		func(e *ends) error {
 			read := readAsync(e.b)
 			e.settle()
-			if err, ok := resetConn(e.a); !ok {
-				return errNotApplicable("neither Reset nor SetLinger")
-			} else if err != nil {
+			if err := e.reset(); err != nil {
 				return err
 			}
+			e.a, e.b = e.b, e.a
 			return errors.Join(want("Read", <-read, syscall.ECONNRESET),
-				want("Close after a reset", e.a.Close(), net.ErrClosed))
+				want("Write", e.writeUntilBroken(), broken...),
+				want("Close after a reset", e.b.Close(), net.ErrClosed))
+		}},
+	{"ResetBeforeRead", "A reset that comes while nobody reads is not lost: the next Read answers ECONNRESET.",
+		func(e *ends) error {
+			if err := e.reset(); err != nil {
+				return err
+			}
+			e.settle()
+			return want("Read", <-readAsync(e.b), syscall.ECONNRESET)
 		}},
 	{"HalfClose", "CloseWrite ends the stream in one direction only, as often as it is called; writing then answers EPIPE.",
 		func(e *ends) error {
@@ -148,6 +156,15 @@ var closeLaws = []law[*ends]{
 			return errors.Join(want("CloseRead", half.CloseRead()), want("Read", <-read, io.EOF),
 				want("the other end's Write", <-sendAsync(e.b, "x")))
 		}},
+}
+
+// reset resets the connection from a.
+func (e *ends) reset() error {
+	err, ok := resetConn(e.a)
+	if !ok {
+		return errNotApplicable("neither Reset nor SetLinger")
+	}
+	return err
 }
 
 func resetConn(nc net.Conn) (err error, ok bool) {
