@@ -352,6 +352,16 @@ func TestConnLawsSeeEachMistake(t *testing.T) {
 				return c.SetWriteDeadline(t)
 			}}
 		}, "PastDeadline DeadlineReachesAllWaitingCalls"},
+		"polls for ever after a timeout": {func(c *testkit.Conn) *bad {
+			return &bad{Conn: c, read: func(c *testkit.Conn, b []byte) (int, error) {
+				n, err := c.Read(b)
+				for errors.Is(err, os.ErrDeadlineExceeded) {
+					time.Sleep(time.Hour)
+					n, err = c.Read(b)
+				}
+				return n, err
+			}}
+		}, "PastDeadline TimeoutsCarryAddresses ReadDeadline CallsMoveNoDeadline DeadlineReachesWaitingCalls DeadlineReachesAllWaitingCalls DeadlineCanBeExtended DeadlineAfterPeerClosed"},
 		"does not extend the deadline of a waiting read": {func(c *testkit.Conn) *bad {
 			read, setDeadline := notExtended((*testkit.Conn).Read, (*testkit.Conn).SetReadDeadline)
 			return &bad{Conn: c, read: read, readDL: setDeadline}
