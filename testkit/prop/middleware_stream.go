@@ -33,6 +33,13 @@ func trickle(nc net.Conn, p []byte, cut Chunking) error {
 }
 
 func (m *MiddlewareSpec) bytes(t *testing.T, first bool) string {
+	if failure := inBubble(t, func(tb *caseTB) { m.bulk(tb, testkit.Buffered(0, 0), 100_000) }); failure != "" {
+		return failure
+	}
+	// In real time and so few that one which limits rates lets them pass.
+	if failure := outside(t, func(tb *caseTB) { m.bulk(tb, testkit.Loopback(), 300) }); failure != "" {
+		return failure
+	}
 	return drawn(func(tb *caseTB, rt *rapid.T) {
 		tr := Transports().Draw(rt, "transport")
 		up, down := Payloads(0).Draw(rt, "to the handler"), Payloads(0).Draw(rt, "to the client")
@@ -75,6 +82,77 @@ func (m *MiddlewareSpec) bytes(t *testing.T, first bool) string {
 			tb.Fatalf("%s: an hour later the handler still waits for what was sent", about)
 		}
 	})(t, first)
+}
+
+// sample is n bytes: each value once, and then again in another order each time.
+func sample(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i) ^ byte((i>>8)*37)
+	}
+	return p
+}
+
+// bulk sends n bytes each way, at once, with one Write for each.
+func (m *MiddlewareSpec) bulk(tb *caseTB, tr testkit.Transport, n int) {
+	p := sample(n)
+	got, answered := make(chan []byte, 1), make(chan error, 1)
+	s := m.startOn(tb, tr, func(_ context.Context, nc net.Conn, _ *lgrp.AnyConn) error {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			k, err := nc.Write(p)
+			if err == nil && k != n {
+				err = fmt.Errorf("Write of %d bytes returns %d and no error", n, k)
+			}
+			answered <- err
+		}()
+		in := make([]byte, n)
+		k, err := io.ReadFull(nc, in)
+		got <- in[:k]
+		<-done
+		return err
+	})
+	nc := s.dial()
+	_ = nc.SetDeadline(time.Now().Add(tb.patience()))
+	sent := make(chan error, 1)
+	go func() {
+		_, err := nc.Write(p)
+		sent <- err
+	}()
+	in := make([]byte, n)
+	k, err := io.ReadFull(nc, in)
+	about := fmt.Sprintf("over %v, %d bytes, of all values, each way at once", tr, n)
+	if at := differ(in[:k], p); at != "" {
+		tb.Fatalf("%s: what the client reads %s, then %v", about, at, err)
+	}
+	if err := <-sent; err != nil {
+		tb.Fatalf("%s: the client's write: %v", about, err)
+	}
+	select {
+	case in := <-got:
+		if at := differ(in, p); at != "" {
+			tb.Fatalf("%s: what the handler reads %s", about, at)
+		}
+	case <-time.After(tb.patience()):
+		tb.Fatalf("%s: %v later the handler still waits for what was sent", about, tb.patience())
+	}
+	if err := <-answered; err != nil {
+		tb.Fatalf("%s: the handler's write: %v", about, err)
+	}
+}
+
+// differ says where got is not what was sent, "" if it is.
+func differ(got, sent []byte) string {
+	for i := range min(len(got), len(sent)) {
+		if got[i] != sent[i] {
+			return fmt.Sprintf("has %#02x as byte %d, where %#02x was sent", got[i], i, sent[i])
+		}
+	}
+	if len(got) != len(sent) {
+		return fmt.Sprintf("ends after %d bytes of %d", len(got), len(sent))
+	}
+	return ""
 }
 
 func (m *MiddlewareSpec) halfClose(tb *caseTB) {

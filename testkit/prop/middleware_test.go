@@ -1,6 +1,7 @@
 package prop_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -58,6 +59,21 @@ func (tireless) SetWriteDeadline(time.Time) error { return nil }
 type undated struct{ *testkit.Conn }
 
 func (undated) SetDeadline(time.Time) error { return nil }
+
+// altered changes one value of all, in what is written.
+type altered struct{ *testkit.Conn }
+
+func (c altered) Write(b []byte) (int, error) {
+	return c.Conn.Write(bytes.ReplaceAll(b, []byte{0xfe}, []byte{0xff}))
+}
+
+// small loses what is too much for it.
+type small struct{ *testkit.Conn }
+
+func (c small) Write(b []byte) (int, error) {
+	_, err := c.Conn.Write(b[:min(len(b), 1<<15)])
+	return len(b), err
+}
 
 // Each middleware here breaks laws in one way, and is found out; that it keeps the others shows that the laws
 // say what they mean.
@@ -141,6 +157,12 @@ func TestBrokenMiddleware(t *testing.T) {
 		"loses bytes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			return next(ctx, clumsy{hidden{nc}}, c)
 		}), []prop.Law{prop.LawBytes, prop.LawHalfClose, prop.LawInterfaces}},
+		"changes bytes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, altered{testkit.Wrap(nc)}, c)
+		}), []prop.Law{prop.LawBytes, prop.LawInterfaces}},
+		"loses bytes of large writes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+			return next(ctx, small{testkit.Wrap(nc)}, c)
+		}), []prop.Law{prop.LawBytes, prop.LawInterfaces}},
 		"ignores deadlines": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			return next(ctx, timeless{hidden{nc}}, c)
 		}), []prop.Law{prop.LawDeadlines, prop.LawHalfClose, prop.LawInterfaces}},
