@@ -26,13 +26,12 @@ type MakeConn func(t TB) (a, b net.Conn)
 func TestConn(t *testing.T, mk MakeConn, opts ...*LawOptions) {
 	t.Helper()
 	runLaws(t, slices.Concat(streamLaws, closeLaws, deadlineLaws), opts, func(t TB, env env) *ends {
-		e := &ends{env: env}
-		e.a, e.b = mk(t)
+		a, b := mk(t)
 		t.Cleanup(func() {
-			e.a.Close()
-			e.b.Close()
+			a.Close()
+			b.Close()
 		})
-		return e
+		return &ends{env: env, a: a, b: b}
 	})
 }
 

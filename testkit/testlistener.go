@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -27,7 +28,9 @@ func TestListener(t *testing.T, mk MakeListener, opts ...*LawOptions) {
 		d.ln, d.dialer = mk(t)
 		t.Cleanup(func() {
 			d.ln.Close()
-			for _, nc := range d.clients {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			for _, nc := range d.conns {
 				nc.Close()
 			}
 		})
@@ -38,9 +41,17 @@ func TestListener(t *testing.T, mk MakeListener, opts ...*LawOptions) {
 // door is what a law about listeners is tried on.
 type door struct {
 	env
-	ln      net.Listener
-	dialer  func(ctx context.Context) (net.Conn, error)
-	clients []net.Conn
+	ln     net.Listener
+	dialer func(ctx context.Context) (net.Conn, error)
+
+	mu    sync.Mutex // a law that hangs goes on when it is cleaned up
+	conns []net.Conn // to be closed then
+}
+
+func (d *door) keep(nc net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conns = append(d.conns, nc)
 }
 
 func (d *door) dial() (net.Conn, error) {
@@ -48,7 +59,7 @@ func (d *door) dial() (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
-	d.clients = append(d.clients, nc)
+	d.keep(nc)
 	return nc, nil
 }
 
@@ -60,7 +71,7 @@ func (d *door) connect() (client, server net.Conn, err error) {
 	if server, err = d.ln.Accept(); err != nil {
 		return nil, nil, fmt.Errorf("Accept: %w", err)
 	}
-	d.clients = append(d.clients, server)
+	d.keep(server)
 	return client, server, nil
 }
 
@@ -137,7 +148,7 @@ var listenerLaws = []law[*door]{
 				if err != nil {
 					return err
 				}
-				d.clients = append(d.clients, nc)
+				d.keep(nc)
 				got = append(got, fmt.Sprint(nc.RemoteAddr()))
 			}
 			if !slices.Equal(got, want) {
@@ -157,7 +168,7 @@ var listenerLaws = []law[*door]{
 			if err != nil {
 				return err
 			}
-			d.clients = append(d.clients, server)
+			d.keep(server)
 			return errors.Join(expect(server, "early"), <-sent)
 		}},
 	{"ConcurrentAccepts", "Several goroutines may accept at once: each connection goes to one of them.",
@@ -205,7 +216,7 @@ var listenerLaws = []law[*door]{
 				if err != nil {
 					return fmt.Errorf("Accept: %w", err)
 				}
-				d.clients = append(d.clients, nc)
+				d.keep(nc)
 				if sameAddr(nc.RemoteAddr(), alive.LocalAddr()) {
 					return nil
 				}
@@ -393,7 +404,7 @@ var listenerLaws = []law[*door]{
 					return fmt.Errorf("Accept: %w", err)
 				}
 			}
-			d.clients = append(d.clients, server)
+			d.keep(server)
 			time.Sleep(time.Until(deadline) + d.soon())
 			asked := sendAsync(client, "ping")
 			if err := errors.Join(expect(server, "ping"), want("the client's Write", <-asked)); err != nil {
