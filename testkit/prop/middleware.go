@@ -86,7 +86,7 @@ func (m *MiddlewareSpec) laws() []law {
 		{LawNoDeadline, "a deadline that was set before next, or is left on return, breaks a Read hours later.", once(m.noDeadline)},
 		{LawPeerGone, "when the peer closes or resets the connection, in whatever phase, the middleware returns; otherwise clients that went away are kept for ever.", m.peerGone},
 		{LawClosed, "when the group closes the connection, in whatever phase, the middleware returns; otherwise it cannot be killed and a shutdown reports it as stuck.", once(m.closed)},
-		{LawInterfaces, "what the handler gets can do what the socket could (half-close, splice, sendfile, the descriptor), by itself, and claims nothing that the socket cannot do.", m.interfaces},
+		{LawInterfaces, "what the handler gets can do what the socket could (half-close, splice, sendfile, the descriptor), by itself, claims nothing that the socket cannot do, and moves the same bytes by ReadFrom and WriteTo as by Write and Read.", m.interfaces},
 		{LawConcurrent, "one middleware serves all connections of a group at the same time; each gets its own bytes. Run the test with -race too.", m.concurrent},
 		{LawNotClosed, "the group closes the connection, once, when the outermost layer has returned. Whoever closes it earlier cuts off what other layers still want to send.", once(m.notClosed)},
 		{LawNotRetained, "once it has returned, a middleware does nothing more with the connection.", once(m.notRetained)},

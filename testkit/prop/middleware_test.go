@@ -75,6 +75,54 @@ func (c small) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
+// forgetful and absent lose a byte where bytes are copied.
+type forgetful struct{ *net.TCPConn }
+
+func (c forgetful) ReadFrom(r io.Reader) (int64, error) {
+	_, _ = r.Read(make([]byte, 1))
+	return c.TCPConn.ReadFrom(r)
+}
+
+type absent struct{ *net.TCPConn }
+
+func (c absent) WriteTo(w io.Writer) (int64, error) {
+	_, _ = c.Read(make([]byte, 1))
+	return c.TCPConn.WriteTo(w)
+}
+
+// counted and metered see nothing of what is copied.
+type counted struct {
+	*net.TCPConn
+	n *atomic.Int64
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.TCPConn.Write(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+type metered[T any] struct {
+	*net.TCPConn
+	n *atomic.Int64
+}
+
+func (c metered[T]) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// overTCP wraps TCP connections.
+func overTCP(wrap func(*net.TCPConn) net.Conn) lgrp.Middleware {
+	return around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			nc = wrap(tcp)
+		}
+		return next(ctx, nc, c)
+	})
+}
+
 // Each middleware here breaks laws in one way, and is found out; that it keeps the others shows that the laws
 // say what they mean.
 func TestBrokenMiddleware(t *testing.T) {
@@ -154,6 +202,10 @@ func TestBrokenMiddleware(t *testing.T) {
 			}
 			return next(ctx, boastful{nc}, c)
 		}), []prop.Law{prop.LawInterfaces}},
+		"loses bytes in ReadFrom": {overTCP(func(nc *net.TCPConn) net.Conn { return forgetful{nc} }), []prop.Law{prop.LawInterfaces}},
+		"loses bytes in WriteTo":  {overTCP(func(nc *net.TCPConn) net.Conn { return absent{nc} }), []prop.Law{prop.LawInterfaces}},
+		"lets writes past":        {overTCP(func(nc *net.TCPConn) net.Conn { return &counted{nc, new(atomic.Int64)} }), []prop.Law{prop.LawInterfaces}},
+		"lets reads past":         {overTCP(func(nc *net.TCPConn) net.Conn { return metered[int]{nc, new(atomic.Int64)} }), []prop.Law{prop.LawInterfaces}},
 		"loses bytes": {around(func(next lgrp.Handler, ctx context.Context, nc net.Conn, c *lgrp.AnyConn) error {
 			return next(ctx, clumsy{hidden{nc}}, c)
 		}), []prop.Law{prop.LawBytes, prop.LawHalfClose, prop.LawInterfaces}},
