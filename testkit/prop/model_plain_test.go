@@ -82,8 +82,8 @@ func (p *plain) Remove(id string, mode lgrp.RemoveMode) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ln := p.lns[id]
-	if ln == nil {
-		return nil
+	if ln == nil { // it was shut down
+		return errors.New("there is no such listener")
 	}
 	delete(p.lns, id)
 	_ = ln.Close()

@@ -142,7 +142,7 @@ func (s *State) checkOps() error {
 func (s *State) checkOp(o *op) error {
 	if o.done {
 		o.judged = true
-		if o.err != nil && !o.shutdown {
+		if late := s.full == nil && s.closing; o.err != nil && !o.shutdown && !late {
 			return fmt.Errorf("%s of listener %s: %w", o.what, o.l.id, o.err)
 		}
 		return nil

@@ -17,7 +17,8 @@ type System interface {
 	// Add serves the spec's listener from now on.
 	Add(ctx context.Context, spec ListenerSpec) error
 
-	// Remove stops listening. With KeepConns, the connections go on.
+	// Remove stops listening. With KeepConns, the connections go on. Once Shutdown was called there may be nothing
+	// left to remove, and an error is as good as nil.
 	Remove(id string, mode lgrp.RemoveMode) error
 
 	// SetMaxConns changes the limit of a listener, or with the id "" of all; 0 means none.
