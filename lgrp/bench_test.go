@@ -81,7 +81,7 @@ func deepWork(nc net.Conn) { _ = (&encoder{nc: nc}).list(nested, encoding{open: 
 type list []list
 
 var nested = func() (l list) {
-	for range 58 {
+	for range 46 {
 		l = list{l}
 	}
 	return l
@@ -92,10 +92,7 @@ type encoder struct {
 	size int
 }
 
-type encoding struct {
-	open, shut string
-	limit      int
-}
+type encoding struct{ open, shut string }
 
 func (e *encoder) list(l list, o encoding) error {
 	if len(l) == 0 {
