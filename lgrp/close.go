@@ -172,7 +172,8 @@ func (c *AnyConn) OnDrain(f func()) (stop func() bool) {
 // once if that has begun. It is [AnyConn.OnDrain] with a read deadline, for
 // middleware that waits for something and then goes on: done ends it, takes nc's
 // read deadline away, whoever set it, and when it returns none will come any
-// more. Deadlines of your own are set before.
+// more; called again it does nothing. Deadlines of your own are set before. Both
+// may be called on any goroutine; done waits for a SetReadDeadline under way.
 //
 //	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
 //	done := c.WakeOnDrain(nc)

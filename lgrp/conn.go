@@ -66,7 +66,9 @@ func FromContext[LCtx, CCtx any](ctx context.Context) (*Conn[LCtx, CCtx], bool) 
 }
 
 // FromAny is [FromContext] for code that has the untyped connection: a key
-// function of middleware.LimitBy, say, that wants to know who has logged in.
+// function of middleware.LimitBy, say, that wants to know who has logged in. It
+// reports false for the zero AnyConn too, and may be called on any goroutine; see
+// [Conn] for who may touch Data.
 func FromAny[LCtx, CCtx any](a *AnyConn) (*Conn[LCtx, CCtx], bool) {
 	c, ok := a.typed.(*Conn[LCtx, CCtx])
 	return c, ok

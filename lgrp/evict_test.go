@@ -104,22 +104,29 @@ func TestBugWaiterThatNobodyCouldHelpCostAnotherConnection(t *testing.T) {
 	})
 }
 
+// idlers is a listener of a full group of two, whose connections are idle until
+// they end; the first then calls linger, and stays until the test ends.
+func idlers(t *testing.T, linger func(*conn)) (*group, *testkit.Listener) {
+	release := make(chan struct{})
+	g := newGroup(t, func(ctx context.Context, _ net.Conn, c *conn) error {
+		c.SetIdle(true)
+		<-ctx.Done()
+		if c.ID() == 1 {
+			linger(c)
+			<-release
+		}
+		return nil
+	}, &lgrp.Options{MaxConns: 2, OnLimit: lgrp.EvictIdle()})
+	t.Cleanup(func() { close(release) })
+	_, ln := adopt(t, g, spec{})
+	return g, ln
+}
+
 // A victim that gives its slot back itself has done what it was chosen for: the
 // next arrival has another closed.
 func TestEvictIdleVictimThatUncounts(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
-		release := make(chan struct{})
-		g := newGroup(t, func(ctx context.Context, _ net.Conn, c *conn) error {
-			c.SetIdle(true)
-			<-ctx.Done()
-			if c.ID() == 1 {
-				c.Uncount()
-				<-release
-			}
-			return nil
-		}, &lgrp.Options{MaxConns: 2, OnLimit: lgrp.EvictIdle()})
-		defer close(release)
-		_, ln := adopt(t, g, spec{})
+		g, ln := idlers(t, func(c *conn) { c.Uncount() })
 		for range 5 {
 			ln.NewConn()
 			time.Sleep(time.Second)
@@ -132,17 +139,7 @@ func TestEvictIdleVictimThatUncounts(t *testing.T) {
 // One that was idle and has been ended since is none to be chosen.
 func TestEvictIdlePassesOverTheDead(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
-		release := make(chan struct{})
-		g := newGroup(t, func(ctx context.Context, _ net.Conn, c *conn) error {
-			c.SetIdle(true)
-			<-ctx.Done()
-			if c.ID() == 1 {
-				<-release
-			}
-			return nil
-		}, &lgrp.Options{MaxConns: 2, OnLimit: lgrp.EvictIdle()})
-		defer close(release)
-		_, ln := adopt(t, g, spec{})
+		g, ln := idlers(t, func(*conn) {})
 		ln.NewConn()
 		time.Sleep(time.Second)
 		ln.NewConn()

@@ -132,10 +132,11 @@ func (g *ListenGroup[LCtx, CCtx]) middleware() []link[LCtx, CCtx] {
 //
 // Add fails with a *[BindError], [ErrDuplicateID], [ErrGroupClosed],
 // [ErrDrained] while the whole group is being drained or if a drain came while
-// the listener was starting, [ErrListenerRemoved] if somebody removed it then, what OnBound returned
-// or a *[PanicError] (both inside a *BindError), or an error that says what is
-// wrong with spec. An address that expands to several is such an error: that
-// is what AddAll is for. An adopted Listener is closed if Add fails.
+// the listener was starting, [ErrListenerRemoved] if somebody removed it then,
+// what OnBound returned or a *[PanicError] (both inside a *BindError), or an
+// error that says what is wrong with spec. An address that expands to several is
+// such an error: that is what AddAll is for. An adopted Listener is closed if Add
+// fails.
 func (g *ListenGroup[LCtx, CCtx]) Add(ctx context.Context, spec ListenerSpec[LCtx]) (*Listener[LCtx], error) {
 	if err := spec.check(); err != nil {
 		spec.dispose()

@@ -6,10 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,13 +31,7 @@ func TestHostileClientsInBoundedMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second for each of ten cases")
 	}
-	const setting = "adaptivestackstart=0"
-	if !strings.Contains(os.Getenv("GODEBUG"), setting) {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostileClientsInBoundedMemory$", "-test.v")
-		cmd.Env = append(os.Environ(), "GODEBUG="+setting)
-		out, err := cmd.CombinedOutput()
-		t.Logf("%s", out)
-		require.NoError(t, err)
+	if !inOwnProcess(t) {
 		return
 	}
 	many, fewer := 10_000, 1_000

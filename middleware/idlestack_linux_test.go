@@ -6,8 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -32,13 +30,7 @@ func TestIdleStacks(t *testing.T) {
 	if runtime.GOARCH != "amd64" || !strings.HasPrefix(runtime.Version(), "go1.26") {
 		t.Skip("how large frames are is the compiler's business: measured with Go 1.26 on amd64")
 	}
-	const setting = "adaptivestackstart=0"
-	if !strings.Contains(os.Getenv("GODEBUG"), setting) {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestIdleStacks$", "-test.v")
-		cmd.Env = append(os.Environ(), "GODEBUG="+setting)
-		out, err := cmd.CombinedOutput()
-		t.Logf("%s", out)
-		require.NoError(t, err)
+	if !inOwnProcess(t) {
 		return
 	}
 	var (

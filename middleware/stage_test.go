@@ -12,6 +12,9 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -164,4 +167,19 @@ func serverTLS(protos ...string) *tls.Config {
 
 func clientTLS(protos ...string) *tls.Config {
 	return &tls.Config{RootCAs: testCA().pool, ServerName: "localhost", NextProtos: protos}
+}
+
+// inOwnProcess runs the test again in a process of its own, where goroutines start
+// with 2 KiB of stack, and reports whether this is that.
+func inOwnProcess(t *testing.T) bool {
+	const setting = "adaptivestackstart=0"
+	if strings.Contains(os.Getenv("GODEBUG"), setting) {
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "GODEBUG="+setting)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	require.NoError(t, err)
+	return false
 }

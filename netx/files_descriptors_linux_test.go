@@ -27,16 +27,9 @@ func filesWithFewDescriptors(_ *bufio.Reader, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 64, Max: 64}); err != nil {
+	hoard, err := takeDescriptors()
+	if err != nil {
 		return err
-	}
-	var hoard []*os.File
-	for {
-		f, err := os.Open(os.DevNull)
-		if err != nil {
-			break
-		}
-		hoard = append(hoard, f)
 	}
 	if files, err := netx.Files(one); !errors.Is(err, syscall.EMFILE) {
 		return fmt.Errorf("%v, %w", files, err)

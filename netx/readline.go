@@ -17,8 +17,9 @@ var ErrLineTooLong = errors.New("netx: line too long")
 // afterwards it loses nothing of what the peer has sent with it. Read that from
 // the connection that is returned, also after an error, as with [Peek].
 //
-// An error, io.EOF and time-outs included, leaves all of the line to be read:
-// ReadLine can be tried again.
+// An error leaves all of the line to be read, so ReadLine can be tried again: it
+// is [ErrLineTooLong], or what nc's Read gave, io.EOF in the middle of a line
+// too. ReadLine waits as long as nc's read deadline lets it, and counts as a Read.
 func ReadLine(nc net.Conn, max int) (string, net.Conn, error) {
 	var head []byte
 	for {

@@ -14,6 +14,20 @@ import (
 
 func init() { children["few descriptors"] = listenWithFewDescriptors }
 
+// takeDescriptors leaves the process none, and returns what it took.
+func takeDescriptors() (hoard []*os.File, err error) {
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 64, Max: 64}); err != nil {
+		return nil, err
+	}
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			return hoard, nil
+		}
+		hoard = append(hoard, f)
+	}
+}
+
 // listenWithFewDescriptors listens on a stale socket with ever more descriptors
 // left, until there are enough.
 func listenWithFewDescriptors(_ *bufio.Reader, args []string) error {
@@ -24,16 +38,9 @@ func listenWithFewDescriptors(_ *bufio.Reader, args []string) error {
 	}
 	stale.SetUnlinkOnClose(false)
 	stale.Close()
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 64, Max: 64}); err != nil {
+	hoard, err := takeDescriptors()
+	if err != nil {
 		return err
-	}
-	var hoard []*os.File
-	for {
-		f, err := os.Open(os.DevNull)
-		if err != nil {
-			break
-		}
-		hoard = append(hoard, f)
 	}
 	for free := 0; ; free++ {
 		ln, err := listenChild("unix://"+path, nil)
