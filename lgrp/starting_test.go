@@ -201,21 +201,29 @@ func (h listenerHooks) Connected(context.Context, net.Conn, *conn) (handle, erro
 func (h listenerHooks) Listening(lgrp.ListenerInfo)                                { h.told.add("Listening") }
 func (h listenerHooks) Unlistening(lgrp.ListenerInfo, error)                       { h.told.add("Unlistening") }
 
-// A second Release waits for the first, so that it too means that the port is
-// free.
-func TestReleaseTwice(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
-		g := newGroup(t, hold, nil)
-		ln := &countedListener{Listener: testkit.Listen(t)}
-		l, err := g.Add(t.Context(), spec{Listener: ln})
-		require.NoError(t, err)
-		synctest.Wait()
-		go func() { _ = l.Release() }()
-		synctest.Wait()
-		require.NoError(t, l.Release())
-		require.EqualValues(t, 1, ln.closes.Load())
-		require.NoError(t, l.Remove(lgrp.KeepConns))
-	})
+// A second Release or Remove waits for the first, so that it too means that the
+// port is free.
+func TestReleasedOrRemovedTwice(t *testing.T) {
+	for name, op := range map[string]func(*lgrp.Listener[lctx]) error{
+		"remove":  func(l *lgrp.Listener[lctx]) error { return l.Remove(lgrp.KeepConns) },
+		"release": (*lgrp.Listener[lctx]).Release,
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				g := newGroup(t, hold, nil)
+				ln := &countedListener{Listener: testkit.Listen(t)}
+				l, err := g.Add(t.Context(), spec{Listener: ln})
+				require.NoError(t, err)
+				synctest.Wait()
+				go func() { _ = op(l) }() // sweeps for ten milliseconds
+				synctest.Wait()
+				require.Zero(t, ln.closes.Load())
+				require.NoError(t, op(l))
+				require.EqualValues(t, 1, ln.closes.Load())
+				require.NoError(t, l.Remove(lgrp.KeepConns))
+			})
+		})
+	}
 }
 
 // The slices of a spec are the caller's, who may use them again.
