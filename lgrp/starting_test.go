@@ -256,14 +256,31 @@ func TestUseThatPanicsIsTakenBack(t *testing.T) {
 		_, ln := adopt(t, g, spec{ID: "before"})
 		broken := func(lgrp.Handler) lgrp.Handler { return nil }
 		require.PanicsWithValue(t, "lgrp: a middleware returned a nil handler", func() { g.Use(broken) })
+		_, second := adopt(t, g, spec{ID: "second"})
+		built := 0
+		require.Panics(t, func() {
+			g.Use(func(lgrp.Handler) lgrp.Handler { // good for one of the two only
+				if built++; built > 1 {
+					return nil
+				}
+				return func(context.Context, net.Conn, *lgrp.AnyConn) error { return nil }
+			})
+		})
+		serves(t, ln)
+		serves(t, second)
 		g.Use(func(next lgrp.Handler) lgrp.Handler { return next })
 		_, after := adopt(t, g, spec{ID: "after"})
-		for _, ln := range []*testkit.Listener{ln, after} {
-			nc := ln.NewConn()
-			_, err := nc.Write([]byte("x"))
-			require.NoError(t, err)
-			_, err = nc.Read(make([]byte, 1))
-			require.NoError(t, err)
-		}
+		serves(t, ln)
+		serves(t, after)
 	})
+}
+
+// serves fails unless what echoes is reached.
+func serves(t *testing.T, ln *testkit.Listener) {
+	t.Helper()
+	nc := ln.NewConn()
+	_, err := nc.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = nc.Read(make([]byte, 1))
+	require.NoError(t, err)
 }

@@ -2,6 +2,7 @@ package netx_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -157,3 +158,13 @@ func TestMemInABubble(t *testing.T) {
 		require.NoError(t, ln.Close())
 	})
 }
+
+// A listener of the application's may have no address.
+func TestAcceptQueuedWithoutAnAddress(t *testing.T) {
+	_, err := netx.AcceptQueued(addressless{})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+type addressless struct{ net.Listener }
+
+func (addressless) Addr() net.Addr { return nil }
